@@ -1,0 +1,1 @@
+"""The protocols.  Each sees the vocabulary and C{filehub.transfer}, never another protocol."""

@@ -1,0 +1,1 @@
+"""Simple File Transfer Protocol, RFC 913.  Not SSH's SFTP."""

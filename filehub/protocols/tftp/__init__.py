@@ -1,0 +1,1 @@
+"""TFTP: RFC 1350 and its options."""

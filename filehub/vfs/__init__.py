@@ -1,0 +1,1 @@
+"""Storage: trees of files behind L{IFileSystem}."""
