@@ -173,6 +173,22 @@ class IFileSystem(Interface):
         """
 
 
+class IStorage(Interface):
+    """What a mount points at: one tree, of which every account gets its own view."""
+
+    def viewFor(owner: str) -> IFileSystem:
+        """
+        The tree as this account sees it: resumable parts of broken uploads are shown
+        to their owner alone.
+        """
+
+    async def sweep() -> None:
+        """Remove leftovers of broken uploads that have outlived their time."""
+
+    async def close() -> None:
+        """Let go of everything; no view is used afterwards."""
+
+
 # Optional capabilities: ask with C{ICapability(fileSystem, None)}.
 
 
@@ -379,6 +395,7 @@ __all__ = [
     "ISessionRegistry",
     "ISessionSlot",
     "ISpaceUsage",
+    "IStorage",
     "ISymbolicLinks",
     "IUsageLedger",
     "IWriteHandle",
