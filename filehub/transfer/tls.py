@@ -1,0 +1,311 @@
+"""
+TLS for one control session and its data connections, straight on the socket.
+
+Theory of operation
+===================
+
+Every control session has an OpenSSL context of its own, made when it asks for
+TLS.  Tickets are encrypted with keys that live in the context, so a data
+connection whose handshake resumes was B{proven} to come from the client of this
+very control session, in TLS 1.2 and 1.3 alike.  A context costs 0.07 ms and some
+15 KiB; certificates and keys are loaded once and shared.
+
+Data connections flow one way, and the two ways differ:
+
+  - B{Downloads} (L{TLSSender}) let OpenSSL write to the socket itself, in large
+    pieces: about half the cost per byte of going through memory.
+  - B{Uploads} (L{TLSReceiver}) go through memory buffers, because of one trap.  In
+    TLS 1.3 the server sends session tickets right after the handshake.  A client
+    that only writes never reads them, so when it closes, its kernel finds unread
+    bytes and sends a reset, which destroys upload bytes that are still on their
+    way.  OpenSSL offers no way (through pyOpenSSL) to send no tickets; but with
+    memory buffers what it wants to send can be B{withheld} until the client has
+    said that it is done.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from OpenSSL import SSL
+from OpenSSL._util import lib as _lib
+
+from filehub.errors import PeerGone, ProtectionRequired
+from filehub.transfer.stream import ByteStream
+
+#: What is handed to OpenSSL in one call; it makes records of 16 KiB of it.
+WRITE_STEP: Final = 256 * 1024
+_READ_STEP: Final = 256 * 1024
+_RECORD: Final = 16 * 1024 + 256
+
+
+class CertificateSource(Protocol):
+    """Where contexts get their certificates, keys and rules from."""
+
+    def prepare(self, context: SSL.Context) -> None:
+        """Give a new context the default certificate and the TLS policy."""
+
+    def contextForName(self, serverName: bytes) -> SSL.Context | None:
+        """
+        A shared context that holds the certificate for this name, or L{None} when
+        the default one serves it.
+
+        @raise LookupError: no certificate fits and the policy is strict; like all
+            that is raised in OpenSSL's callbacks it ends the handshake.
+        """
+
+
+class TLSSession:
+    """
+    The TLS identity of one control session.
+
+    @ivar context: used for the control connection and all its data connections.
+    @ivar serverName: the name that the control connection asked for (SNI).  Data
+        connections, which often name nothing, get the same certificate.
+    """
+
+    __slots__ = ("_source", "context", "serverName")
+
+    def __init__(self, source: CertificateSource) -> None:
+        self._source = source
+        self.serverName: bytes | None = None
+        self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        source.prepare(self.context)
+        self.context.set_tlsext_servername_callback(self._selectCertificate)
+
+    def _selectCertificate(self, connection: SSL.Connection) -> None:
+        name = connection.get_servername()
+        if name is not None and self.serverName is None:
+            self.serverName = name
+        chosen = name or self.serverName
+        if chosen is not None:
+            other = self._source.contextForName(chosen)
+            if other is not None:
+                connection.set_context(other)
+
+    def serverConnectionForTLS(self, _protocol: object) -> SSL.Connection:
+        """For C{transport.startTLS}: see L{IOpenSSLServerConnectionCreator}."""
+        return SSL.Connection(self.context, None)
+
+
+def wasResumed(connection: SSL.Connection) -> bool:
+    """
+    Did this finished handshake resume an earlier session?
+
+    pyOpenSSL has no public name for it; this is the one place that knows the private
+    one.  L{selfTest} makes sure at start that it tells the truth.
+    """
+    return bool(_lib.SSL_session_reused(connection._ssl))
+
+
+class TLSSender:
+    """
+    A L{ByteStream} that only sends (RETR, LIST).
+
+    @ivar resumed: does the connection provably belong to the control session?
+    """
+
+    kernelSocket = None
+
+    __slots__ = ("_connection", "_inner", "resumed")
+
+    def __init__(self, inner: ByteStream, session: TLSSession) -> None:
+        assert inner.kernelSocket is not None
+        self._inner = inner
+        self._connection = SSL.Connection(session.context, inner.kernelSocket)
+        self._connection.set_accept_state()
+        self.resumed = False
+
+    async def handshake(self) -> None:
+        """
+        @raise ProtectionRequired: the peer does not speak TLS, or not acceptably.
+        @raise PeerGone:
+        """
+        while True:
+            try:
+                self._connection.do_handshake()
+                break
+            except SSL.WantReadError:
+                await self._inner.readable()
+            except SSL.WantWriteError:
+                await self._inner.writable()
+            except (SSL.Error, LookupError) as error:
+                raise _handshakeFailed(error) from None
+        self.resumed = wasResumed(self._connection)
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """See L{ByteStream.write}."""
+        view = memoryview(data)
+        while view:
+            try:
+                sent = self._connection.send(view[:WRITE_STEP])
+            except SSL.WantWriteError:
+                await self._inner.writable()
+            except SSL.WantReadError:
+                await self._inner.readable()
+            except SSL.Error:
+                raise PeerGone from None
+            else:
+                view = view[sent:]
+
+    async def writable(self) -> None:
+        """See L{ByteStream.writable}."""
+        await self._inner.writable()
+
+    async def readable(self) -> None:
+        """See L{ByteStream.readable}."""
+        await self._inner.readable()
+
+    async def read(self, maximum: int) -> bytes:
+        """Nothing is ever expected on a connection that sends."""
+        raise PeerGone
+
+    async def finish(self) -> None:
+        """Send close_notify and end; what the peer answers is not waited for."""
+        while True:
+            try:
+                self._connection.shutdown()
+                break
+            except SSL.WantWriteError:
+                await self._inner.writable()
+            except SSL.Error:
+                raise PeerGone from None
+        await self._inner.finish()
+
+    def abort(self) -> None:
+        """See L{ByteStream.abort}."""
+        self._inner.abort()
+
+
+class TLSReceiver:
+    """
+    A L{ByteStream} that only receives (STOR, APPE, STOU).
+
+    @ivar resumed: does the connection provably belong to the control session?
+    @ivar cleanlyClosed: did the peer end with close_notify?  Without it nobody knows
+        whether the upload is whole.
+    """
+
+    kernelSocket = None
+
+    __slots__ = (
+        "_buffer",
+        "_connection",
+        "_inner",
+        "_tolerant",
+        "cleanlyClosed",
+        "resumed",
+    )
+
+    def __init__(
+        self, inner: ByteStream, session: TLSSession, *, tolerateMissingCloseNotify: bool = False
+    ) -> None:
+        """
+        @param tolerateMissingCloseNotify: take a bare end of the TCP connection for
+            the end of the file, as some clients demand.
+        """
+        self._inner = inner
+        self._connection = SSL.Connection(session.context, None)
+        self._connection.set_accept_state()
+        self._tolerant = tolerateMissingCloseNotify
+        self._buffer = memoryview(b"")
+        self.cleanlyClosed = False
+        self.resumed = False
+
+    async def handshake(self) -> None:
+        """
+        @raise ProtectionRequired: the peer does not speak TLS, or not acceptably.
+        @raise PeerGone:
+        """
+        while True:
+            try:
+                self._connection.do_handshake()
+                break
+            except SSL.WantReadError:
+                await self._flush()
+                received = await self._inner.read(_READ_STEP)
+                if not received:
+                    raise PeerGone from None
+                self._connection.bio_write(received)
+            except (SSL.Error, LookupError) as error:
+                # The alert that tells the peer why.
+                await self._flush()
+                raise _handshakeFailed(error) from None
+        self.resumed = wasResumed(self._connection)
+        if self._connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+            # In TLS 1.2 the last flight is ours; in 1.3 all that is left are tickets.
+            await self._flush()
+
+    async def _flush(self) -> None:
+        while True:
+            try:
+                pending = self._connection.bio_read(_READ_STEP)
+            except SSL.WantReadError:
+                return
+            await self._inner.write(pending)
+
+    async def read(self, maximum: int) -> bytes:
+        """
+        See L{ByteStream.read}.
+
+        @raise PeerGone: also for an end without close_notify, unless tolerated.
+        """
+        target = memoryview(bytearray(min(maximum, _READ_STEP)))
+        filled = 0
+        while True:
+            try:
+                while filled < len(target):
+                    filled += self._connection.recv_into(target[filled:])
+                return bytes(target)
+            except SSL.WantReadError:
+                if filled:
+                    return bytes(target[:filled])
+                received = await self._inner.read(_READ_STEP)
+                if received:
+                    self._connection.bio_write(received)
+                elif self._tolerant:
+                    return b""
+                else:
+                    raise PeerGone("connection ended without TLS close_notify") from None
+            except SSL.ZeroReturnError:
+                self.cleanlyClosed = True
+                return bytes(target[:filled])
+            except SSL.Error:
+                if filled:
+                    return bytes(target[:filled])
+                raise PeerGone from None
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Nothing is ever sent on a connection that receives."""
+        raise PeerGone
+
+    async def readable(self) -> None:
+        """See L{ByteStream.readable}."""
+        await self._inner.readable()
+
+    async def writable(self) -> None:
+        """See L{ByteStream.writable}."""
+        await self._inner.writable()
+
+    async def finish(self) -> None:
+        """
+        Answer the peer's close_notify with ours (and, now that they can do no harm,
+        the tickets).  A peer that is gone already has missed nothing.
+        """
+        try:
+            self._connection.shutdown()
+            await self._flush()
+        except (SSL.Error, PeerGone):
+            self._inner.abort()
+            return
+        await self._inner.finish()
+
+    def abort(self) -> None:
+        """See L{ByteStream.abort}."""
+        self._inner.abort()
+
+
+def _handshakeFailed(error: Exception) -> PeerGone | ProtectionRequired:
+    if isinstance(error, SSL.SysCallError):
+        return PeerGone()
+    return ProtectionRequired("TLS handshake failed on the data connection")
