@@ -55,6 +55,7 @@ def run(*command: str, cwd: Path) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
+        check=False,
     )
     if done.returncode != 0:
         raise AssertionError(f"{command} exited with {done.returncode}:\n{done.stdout}")
@@ -82,7 +83,7 @@ class Environment:
         self.root = root
         self.python = str(root / "bin" / "python")
         self.site = Path(
-            run(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=root)
+            run(self.python, "-c", "import sysconfig as s; print(s.get_path('purelib'))", cwd=root)
             .strip()
         )  # fmt: skip
         packages = self.site / "twisted"
