@@ -25,6 +25,7 @@ Data connections flow one way, and the two ways differ:
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final, Protocol
 
 from OpenSSL import SSL
@@ -36,7 +37,6 @@ from filehub.transfer.stream import ByteStream
 #: What is handed to OpenSSL in one call; it makes records of 16 KiB of it.
 WRITE_STEP: Final = 256 * 1024
 _READ_STEP: Final = 256 * 1024
-_RECORD: Final = 16 * 1024 + 256
 
 
 class CertificateSource(Protocol):
@@ -93,25 +93,99 @@ def wasResumed(connection: SSL.Connection) -> bool:
     Did this finished handshake resume an earlier session?
 
     pyOpenSSL has no public name for it; this is the one place that knows the private
-    one.  L{selfTest} makes sure at start that it tells the truth.
+    one.  L{resumptionIsSeen} makes sure at start that it tells the truth.
     """
     return bool(_lib.SSL_session_reused(connection._ssl))
 
 
-class TLSSender:
+def resumptionIsSeen(source: CertificateSource) -> bool:
+    """
+    Does L{wasResumed} tell a resumed handshake from a full one, with the libraries
+    that are installed?  Servers that demand resumption ask before they start.
+    """
+    try:
+        mine, other = TLSSession(source), TLSSession(source)
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
+        first, session = _memoryHandshake(mine, context, None)
+        again, _ = _memoryHandshake(mine, context, session)
+        foreign, _ = _memoryHandshake(other, context, session)
+    except (AttributeError, SSL.Error):
+        return False
+    return (first, again, foreign) == (False, True, False)
+
+
+def _memoryHandshake(
+    server: TLSSession, clientContext: SSL.Context, session: SSL.Session | None
+) -> tuple[bool, SSL.Session | None]:
+    ours = SSL.Connection(server.context, None)
+    ours.set_accept_state()
+    theirs = SSL.Connection(clientContext, None)
+    theirs.set_connect_state()
+    if session is not None:
+        theirs.set_session(session)
+    # Three flights, and one more round for the tickets.
+    for _ in range(4):
+        for one, another in ((theirs, ours), (ours, theirs)):
+            try:
+                one.do_handshake()
+                one.recv(1)
+            except SSL.WantReadError:
+                pass
+            try:
+                another.bio_write(one.bio_read(1 << 16))
+            except SSL.WantReadError:
+                pass
+    return wasResumed(ours), theirs.get_session()
+
+
+class _OverSocket:
+    """What a TLS stream leaves to the connection below it."""
+
+    kernelSocket = None
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: ByteStream) -> None:
+        self._inner = inner
+
+    def readable(self) -> Awaitable[None]:
+        """See L{ByteStream.readable}."""
+        return self._inner.readable()
+
+    def writable(self) -> Awaitable[None]:
+        """See L{ByteStream.writable}."""
+        return self._inner.writable()
+
+    def pause(self, seconds: float) -> Awaitable[None]:
+        """See L{ByteStream.pause}."""
+        return self._inner.pause(seconds)
+
+    def backlog(self) -> int:
+        """See L{ByteStream.backlog}."""
+        return self._inner.backlog()
+
+    def abort(self) -> None:
+        """See L{ByteStream.abort}."""
+        self._inner.abort()
+
+
+class TLSSender(_OverSocket):
     """
     A L{ByteStream} that only sends (RETR, LIST).
 
     @ivar resumed: does the connection provably belong to the control session?
     """
 
-    kernelSocket = None
-
-    __slots__ = ("_connection", "_inner", "resumed")
+    __slots__ = ("_connection", "resumed")
 
     def __init__(self, inner: ByteStream, session: TLSSession) -> None:
-        assert inner.kernelSocket is not None
-        self._inner = inner
+        """
+        @raise PeerGone: there is no connection any more.
+        """
+        super().__init__(inner)
+        if inner.kernelSocket is None:
+            raise PeerGone
         self._connection = SSL.Connection(session.context, inner.kernelSocket)
         self._connection.set_accept_state()
         self.resumed = False
@@ -148,14 +222,6 @@ class TLSSender:
             else:
                 view = view[sent:]
 
-    async def writable(self) -> None:
-        """See L{ByteStream.writable}."""
-        await self._inner.writable()
-
-    async def readable(self) -> None:
-        """See L{ByteStream.readable}."""
-        await self._inner.readable()
-
     async def read(self, maximum: int) -> bytes:
         """Nothing is ever expected on a connection that sends."""
         raise PeerGone
@@ -172,12 +238,8 @@ class TLSSender:
                 raise PeerGone from None
         await self._inner.finish()
 
-    def abort(self) -> None:
-        """See L{ByteStream.abort}."""
-        self._inner.abort()
 
-
-class TLSReceiver:
+class TLSReceiver(_OverSocket):
     """
     A L{ByteStream} that only receives (STOR, APPE, STOU).
 
@@ -186,16 +248,7 @@ class TLSReceiver:
         whether the upload is whole.
     """
 
-    kernelSocket = None
-
-    __slots__ = (
-        "_buffer",
-        "_connection",
-        "_inner",
-        "_tolerant",
-        "cleanlyClosed",
-        "resumed",
-    )
+    __slots__ = ("_connection", "_tolerant", "cleanlyClosed", "resumed")
 
     def __init__(
         self, inner: ByteStream, session: TLSSession, *, tolerateMissingCloseNotify: bool = False
@@ -204,11 +257,10 @@ class TLSReceiver:
         @param tolerateMissingCloseNotify: take a bare end of the TCP connection for
             the end of the file, as some clients demand.
         """
-        self._inner = inner
+        super().__init__(inner)
         self._connection = SSL.Connection(session.context, None)
         self._connection.set_accept_state()
         self._tolerant = tolerateMissingCloseNotify
-        self._buffer = memoryview(b"")
         self.cleanlyClosed = False
         self.resumed = False
 
@@ -279,14 +331,6 @@ class TLSReceiver:
         """Nothing is ever sent on a connection that receives."""
         raise PeerGone
 
-    async def readable(self) -> None:
-        """See L{ByteStream.readable}."""
-        await self._inner.readable()
-
-    async def writable(self) -> None:
-        """See L{ByteStream.writable}."""
-        await self._inner.writable()
-
     async def finish(self) -> None:
         """
         Answer the peer's close_notify with ours (and, now that they can do no harm,
@@ -299,10 +343,6 @@ class TLSReceiver:
             self._inner.abort()
             return
         await self._inner.finish()
-
-    def abort(self) -> None:
-        """See L{ByteStream.abort}."""
-        self._inner.abort()
 
 
 def _handshakeFailed(error: Exception) -> PeerGone | ProtectionRequired:

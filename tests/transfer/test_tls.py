@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.certificates import CertificateStore, makeSelfSigned
 from filehub.errors import PeerGone, ProtectionRequired
-from filehub.transfer.tls import TLSReceiver, TLSSession
+from filehub.transfer import tls
+from filehub.transfer.tls import TLSReceiver, TLSSession, resumptionIsSeen
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -76,6 +77,11 @@ class MemoryInner:
     async def readable(self) -> None: ...
 
     async def writable(self) -> None: ...
+
+    async def pause(self, seconds: float) -> None: ...
+
+    def backlog(self) -> int:
+        return 0
 
     async def finish(self) -> None:
         self.closed = True
@@ -191,6 +197,12 @@ class TLSReceiverTests(SynchronousTestCase):
                 self.assertFalse(stream.cleanlyClosed)
 
         self.eachVersion(check)
+
+    def test_theInstalledLibrariesTellResumptionApart(self) -> None:
+        """The check at start passes here, and fails closed when the private name lies."""
+        self.assertTrue(resumptionIsSeen(self.store))
+        self.patch(tls, "wasResumed", lambda connection: True)
+        self.assertFalse(resumptionIsSeen(self.store))
 
     def test_garbageIsRefused(self) -> None:
         """Plain text on a protected data connection fails the handshake."""
