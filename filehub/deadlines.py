@@ -61,6 +61,10 @@ class Deadlines:
         self._slots: dict[int, set[Deadline]] = {}
         self._tick: IDelayedCall | None = None
 
+    def seconds(self) -> float:
+        """What its clock says."""
+        return self._clock.seconds()
+
     def after(self, seconds: float, callback: Callable[[], Any]) -> Deadline:
         """Call C{callback} in C{seconds}, unless told otherwise in time."""
         deadline = Deadline(self, callback)

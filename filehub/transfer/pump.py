@@ -1,0 +1,319 @@
+"""
+The loops that move file bytes; there are no others.
+
+L{send} and L{receive} choose between two ways and sessions never know which: the
+kernel path of L{filehub.transfer._kernel} where there is a descriptor on both ends
+and nothing to translate, else the copy loops here, which keep one read ahead, or one
+write behind, while the other end is busy.  The rules are the same on both:
+
+  - a source that ends early is an error, never padding;
+  - only a clean end of the stream, or exactly the announced length, is success;
+  - nobody commits here;
+  - after each MiB the reactor gets its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from filehub.errors import FileHubError, PeerGone, Stalled, StorageUnavailable
+from filehub.interfaces import IRateLimiter, IReadHandle, IWriteHandle
+from filehub.transfer.progress import Progress, TransferReport
+from filehub.transfer.stream import ByteStream
+from filehub.transfer.translate import Translator
+
+#: Bytes that the copy loops read or write at a time.
+STEP: Final = 256 * 1024
+#: The same with a bandwidth limit, so that traffic stays even.
+LIMITED_STEP: Final = 32 * 1024
+#: After so many bytes other sessions have their turn.
+TURN: Final = 1024 * 1024
+#: The longest single pause for a bandwidth limit, so that a changed limit is noticed.
+_LONGEST_PAUSE: Final = 5.0
+
+
+async def send(
+    source: IReadHandle,
+    stream: ByteStream,
+    *,
+    offset: int = 0,
+    length: int | None = None,
+    encoder: Translator | None = None,
+    limiter: IRateLimiter | None = None,
+    progress: Progress | None = None,
+) -> TransferReport:
+    """
+    Send a file, as long as it was when it was opened, or C{length} bytes of it.
+    Ends neither the stream nor the handle.
+
+    @param offset: where to start, bytes.
+    @param encoder: applied to what is read.
+    @raise PeerGone: and L{Stalled}; the stream is then still to be aborted.
+    @raise StorageUnavailable: the file has become shorter meanwhile.
+    """
+    if length is None:
+        length = max(0, source.attributes.size - offset)
+    if progress is None:
+        progress = Progress()
+    try:
+        return await _sendCopying(source, stream, offset, length, encoder, limiter, progress)
+    except PeerGone:
+        if progress.stalled:
+            raise Stalled from None
+        raise
+    finally:
+        progress.end()
+
+
+async def receive(
+    stream: ByteStream,
+    target: IWriteHandle,
+    *,
+    length: int | None = None,
+    decoder: Translator | None = None,
+    limiter: IRateLimiter | None = None,
+    progress: Progress | None = None,
+) -> TransferReport:
+    """
+    Store what the peer sends, from C{target.position} on, up to its clean end.  Ends
+    neither the stream nor the handle: whoever called commits, or aborts.
+
+    @param length: exactly so many bytes of the stream, and not one more.
+    @param decoder: applied to what arrives.
+    @raise PeerGone: the stream was reset, or ended before C{length}.  What had
+        arrived is stored.
+    @raise Stalled: the same, after too long a silence.
+    """
+    if progress is None:
+        progress = Progress()
+    try:
+        return await _receiveCopying(stream, target, length, decoder, limiter, progress)
+    except PeerGone:
+        if progress.stalled:
+            raise Stalled from None
+        raise
+    finally:
+        progress.end()
+
+
+async def sendChunks(
+    chunks: AsyncIterable[bytes],
+    stream: ByteStream,
+    *,
+    encoder: Translator | None = None,
+    limiter: IRateLimiter | None = None,
+    progress: Progress | None = None,
+) -> TransferReport:
+    """
+    Send what is made while it is sent, such as a listing.
+
+    @raise PeerGone: and L{Stalled}; the stream is then still to be aborted.
+    """
+    if progress is None:
+        progress = Progress()
+    turn = 0
+    try:
+        async for chunk in chunks:
+            size = len(chunk)
+            data = encoder.feed(chunk) if encoder is not None else chunk
+            if data:
+                await _write(stream, data, progress)
+            progress.nbytes += size
+            if limiter is not None:
+                await obey(limiter, len(data), stream, progress)
+            turn += size
+            if turn >= TURN:
+                turn = 0
+                await stream.pause(0)
+        if encoder is not None and (rest := encoder.finish()):
+            await _write(stream, rest, progress)
+        return TransferReport(progress.nbytes, "copy")
+    except PeerGone:
+        if progress.stalled:
+            raise Stalled from None
+        raise
+    finally:
+        progress.end()
+
+
+async def obey(limiter: IRateLimiter, nbytes: int, stream: ByteStream, progress: Progress) -> None:
+    """Account for C{nbytes} and wait as long as the limit wants."""
+    delay = limiter.grant(nbytes)
+    while delay > 0:
+        step = min(delay, _LONGEST_PAUSE)
+        progress.excuse()
+        await stream.pause(step)
+        delay -= step
+    progress.excuse()
+
+
+async def _write(stream: ByteStream, data: bytes, progress: Progress) -> None:
+    progress.watch(stream)
+    await stream.write(data)
+
+
+async def _sendCopying(
+    source: IReadHandle,
+    stream: ByteStream,
+    offset: int,
+    length: int,
+    encoder: Translator | None,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+) -> TransferReport:
+    step = STEP if limiter is None else LIMITED_STEP
+    end = offset + length
+    turn = 0
+    ahead: Deferred[bytes] | None = None
+    try:
+        while offset < end:
+            if ahead is None:
+                chunk = await source.readAt(offset, min(step, end - offset))
+            else:
+                pending, ahead = ahead, None
+                chunk = await pending
+            if not chunk:
+                raise StorageUnavailable(None, "the file became shorter while it was sent")
+            size = len(chunk)
+            offset += size
+            if offset < end:
+                ahead = Deferred.fromCoroutine(source.readAt(offset, min(step, end - offset)))
+            data = encoder.feed(chunk) if encoder is not None else chunk
+            if data:
+                await _write(stream, data, progress)
+            progress.nbytes += size
+            if limiter is not None:
+                await obey(limiter, len(data), stream, progress)
+            turn += size
+            if turn >= TURN:
+                turn = 0
+                await stream.pause(0)
+        if encoder is not None and (rest := encoder.finish()):
+            await _write(stream, rest, progress)
+    finally:
+        if ahead is not None:
+            ahead.addErrback(lambda _: None)
+            ahead.cancel()
+    return TransferReport(progress.nbytes, "copy")
+
+
+class _WriteBehind:
+    """
+    Writes to a handle, one at a time, while more is being received.
+
+    Small pieces are gathered up to L{STEP}: a worker's hop per packet would cost
+    more than the packet.
+    """
+
+    __slots__ = ("_gathered", "_pending", "_position", "_progress", "_size", "_target")
+
+    def __init__(self, target: IWriteHandle, progress: Progress) -> None:
+        self._target = target
+        self._progress = progress
+        self._position: int = target.position
+        self._gathered: list[bytes] = []
+        self._size = 0
+        self._pending: Deferred[None] | None = None
+
+    async def add(self, data: bytes) -> None:
+        """Store this, now or soon; waits when a write is behind already."""
+        if data:
+            self._gathered.append(data)
+            self._size += len(data)
+            if self._size >= STEP:
+                await self._start()
+
+    async def flush(self) -> None:
+        """Everything added is stored."""
+        if self._gathered:
+            await self._start()
+        await self._settle()
+
+    async def giveUp(self) -> None:
+        """Wait until no write is going on; its outcome does not matter any more."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            # The write itself cannot be stopped; the handle must not end under it.
+            try:
+                await _shielded(pending)
+            except FileHubError:
+                return
+
+    async def _start(self) -> None:
+        await self._settle()
+        data = self._gathered[0] if len(self._gathered) == 1 else b"".join(self._gathered)
+        self._gathered.clear()
+        self._size = 0
+        position, self._position = self._position, self._position + len(data)
+        self._pending = Deferred.fromCoroutine(self._target.writeAt(position, data))
+
+    async def _settle(self) -> None:
+        pending = self._pending
+        if pending is not None:
+            await _shielded(pending)
+            self._pending = None
+
+
+def _shielded(deferred: Deferred[None]) -> Deferred[None]:
+    """Wait for C{deferred}; cancelling the wait does not cancel what it waits for."""
+    waiting: Deferred[None] = Deferred(lambda _: None)
+
+    def over(result: object) -> None:
+        if not waiting.called:
+            waiting.callback(result)  # type: ignore[arg-type]
+
+    deferred.addBoth(over)
+    return waiting
+
+
+async def _receiveCopying(
+    stream: ByteStream,
+    target: IWriteHandle,
+    length: int | None,
+    decoder: Translator | None,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+) -> TransferReport:
+    step = STEP if limiter is None else LIMITED_STEP
+    behind = _WriteBehind(target, progress)
+    received = turn = 0
+    progress.watch(stream)
+    try:
+        try:
+            while length is None or received < length:
+                wanted = step if length is None else min(step, length - received)
+                data = await stream.read(wanted)
+                if not data:
+                    if length is None:
+                        break
+                    raise PeerGone("connection ended before all data was received")
+                size = len(data)
+                received += size
+                if decoder is not None:
+                    data = decoder.feed(data)
+                progress.nbytes += len(data)
+                await behind.add(data)
+                if limiter is not None:
+                    await obey(limiter, size, stream, progress)
+                turn += size
+                if turn >= TURN:
+                    turn = 0
+                    await stream.pause(0)
+        except PeerGone:
+            # A broken upload can be resumed from all that has arrived.
+            await behind.flush()
+            raise
+        if decoder is not None and (rest := decoder.finish()):
+            progress.nbytes += len(rest)
+            await behind.add(rest)
+        await behind.flush()
+    except BaseException:
+        await behind.giveUp()
+        raise
+    return TransferReport(progress.nbytes, "copy")
+
+
+__all__ = ["Progress", "TransferReport", "receive", "send", "sendChunks"]
