@@ -136,6 +136,8 @@ def _memoryHandshake(
                 another.bio_write(one.bio_read(1 << 16))
             except SSL.WantReadError:
                 pass
+    # A connection that goes away without this takes its session with it.
+    theirs.shutdown()
     return wasResumed(ours), theirs.get_session()
 
 
