@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from argon2 import PasswordHasher
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -219,62 +220,8 @@ def endpoint(kind: str, port: int, address: str) -> str:
     return f"{kind}:{port}:interface=" + address.replace(":", r"\:")
 
 
-class Site:
-    """
-    A daemon with one tree and these accounts, on free ports of both loopbacks:
-
-      - C{ada}, password C{lovelace}: everything everywhere; TFTP clients are C{ada} too.
-      - C{bob}, password C{builder}: reads, lists and enters everything, changes nothing.
-      - anonymous: as C{bob}.
-
-    @ivar root: the served folder.
-    @ivar ftp: the FTP port; C{tftp} and C{rfc913} likewise.
-    """
-
-    user = "ada"
-    password = "lovelace"
-
-    def __init__(
-        self, extra: str = "", *, mount: str = "", root: Path | None = None, **sections: str
-    ) -> None:
-        """
-        @param extra: further TOML at the end.
-        @param mount: further keys of the mount.
-        @param root: the folder to serve, if not a new one.
-        @param sections: further keys of the sections C{ftp}, C{tftp}, C{rfc913},
-            C{server}, C{limits}, C{ban}, C{log}.
-        """
-        self.folder = Path(tempfile.mkdtemp(prefix="filehub-site-"))
-        self.root = root or self.folder / "root"
-        self.root.mkdir(exist_ok=True)
-        self.ftp, self.rfc913 = freePort(), freePort()
-        self.tftp = freePort(socket.SOCK_DGRAM)
-        addresses = ["127.0.0.1", "::1"] if haveIPv6() else ["127.0.0.1"]
-
-        def listen(kind: str, port: int) -> str:
-            return repr([endpoint(kind, port, address) for address in addresses]).replace(
-                r"\\", "\\"
-            )
-
-        text = f"""
-[server]
-name = "files.test"
-state = "{self.folder / "state"}"
-{sections.pop("server", "")}
-[ftp]
-listen = {listen("tcp", self.ftp)}
-{sections.pop("ftp", "")}
-[tftp]
-listen = {listen("udp", self.tftp)}
-write = "overwrite"
-{sections.pop("tftp", "")}
-[rfc913]
-listen = {listen("tcp", self.rfc913)}
-{sections.pop("rfc913", "")}
-[[mount]]
-path = "/"
-source = "file://{self.root}"
-{mount}
+#: What L{Site} lets in, unless it is told otherwise.
+ACCOUNTS = f"""
 [[user]]
 name = "ada"
 password = "{hashPassword("lovelace")}"
@@ -301,13 +248,80 @@ address = "::1/128"
 account = "ada"
 protocols = ["tftp"]
 """
+
+
+def tomlList(items: Sequence[str]) -> str:
+    """As TOML's literal strings, which know no escapes."""
+    return "[" + ", ".join(f"'{item}'" for item in items) + "]"
+
+
+class Site:
+    """
+    A daemon with one tree and some accounts, on free ports of both loopbacks.  If not
+    told otherwise:
+
+      - C{ada}, password C{lovelace}: everything everywhere; TFTP clients are C{ada} too.
+      - C{bob}, password C{builder}: reads, lists and enters everything, changes nothing.
+      - anonymous: as C{bob}.
+
+    @ivar root: the served folder.
+    @ivar ftp: the FTP port; C{tftp} and C{rfc913} likewise.
+    """
+
+    def __init__(
+        self,
+        *,
+        accounts: str = ACCOUNTS,
+        mount: str = "",
+        root: Path | None = None,
+        addresses: Sequence[str] = ("127.0.0.1", "::1"),
+        **sections: str,
+    ) -> None:
+        """
+        @param accounts: TOML for users, groups, anonymous and networks.
+        @param mount: further keys of the mount.
+        @param root: the folder to serve, if not a new one.
+        @param addresses: where to listen, as far as this machine has them.
+        @param sections: further keys of the sections C{ftp}, C{tftp}, C{rfc913},
+            C{server}, C{limits}, C{ban}, C{log}.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="filehub-site-"))
+        self.root = root or self.folder / "root"
+        self.root.mkdir(exist_ok=True)
+        self.ftp, self.rfc913 = freePort(), freePort()
+        self.tftp = freePort(socket.SOCK_DGRAM)
+        usable = [each for each in addresses if "." in each or haveIPv6()]
+
+        def listen(kind: str, port: int) -> str:
+            return tomlList([endpoint(kind, port, address) for address in usable])
+
+        text = f"""
+[server]
+name = "files.test"
+state = "{self.folder / "state"}"
+{sections.pop("server", "")}
+[ftp]
+listen = {listen("tcp", self.ftp)}
+{sections.pop("ftp", "")}
+[tftp]
+listen = {listen("udp", self.tftp)}
+write = "overwrite"
+{sections.pop("tftp", "")}
+[rfc913]
+listen = {listen("tcp", self.rfc913)}
+{sections.pop("rfc913", "")}
+[[mount]]
+path = "/"
+source = "file://{self.root}"
+{mount}
+"""
         for name, keys in sections.items():
             text += f"[{name}]\n{keys}\n"
         self.configuration = self.folder / "filehub.toml"
-        self.configuration.write_text(text + extra)
+        self.configuration.write_text(text + accounts)
         self.start()
 
-    def start(self, **options: Sequence[str]) -> None:
+    def start(self, **options: Any) -> None:
         """Start the daemon (again)."""
         self.daemon = Daemon(
             self.folder,
@@ -367,9 +381,9 @@ class IntegrationTestCase(SynchronousTestCase):
         """The site for this test.  One that is made here stops with the test."""
         return sharedSite()
 
-    def newSite(self, extra: str = "", **keywords: object) -> Site:
+    def newSite(self, **keywords: Any) -> Site:
         """A site of this test's own; see L{Site}."""
-        site = Site(extra, **keywords)  # type: ignore[arg-type]
+        site = Site(**keywords)
         self.addCleanup(site.stop)
         return site
 
