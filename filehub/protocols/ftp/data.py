@@ -1,0 +1,543 @@
+"""
+How an FTP session comes by its data connections (RFC 959 3.2, RFC 2428, RFC 2577).
+
+Theory of operation
+===================
+
+A client B{arms} the next data connection: C{PASV}/C{EPSV} makes us listen,
+C{PORT}/C{EPRT} names an address and is only remembered.  The transfer command
+B{opens} it: takes the connection that has come, waits for it, or connects.  Clients
+connect before or after they send the command; both work.
+
+  - One armed thing per session: arming again drops what was there.
+  - We listen on the control connection's own address, on a port from our own range,
+    chosen at random (RFC 2577 section 8), and never outside of it.
+  - Only the control connection's peer is let in.  A stranger is reset without a
+    byte, counted and reported, and the listening goes on, so that scanners and
+    probes do not use up the client's one connection.
+  - We connect only to the control connection's peer and never to a privileged port
+    (RFC 2577 section 3), and not before a transfer command asks for it.
+  - Nothing is read from a connection before a transfer wants it.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import random
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from filehub.credentials import Address
+from filehub.deadlines import Deadline, Deadlines
+from filehub.errors import (
+    Aborted,
+    ConnectFailed,
+    OperationNotSupported,
+    PeerGone,
+    PermissionDenied,
+    ProtectionRequired,
+    TransferError,
+)
+from filehub.transfer.sockets import SocketStream
+from filehub.transfer.stream import ByteStream
+
+#: The dynamic ports of RFC 6335.
+DEFAULT_PASSIVE_PORTS: Final = range(49152, 65535)
+_BACKLOG: Final = 4
+_ATTEMPTS: Final = 64
+_RESET: Final = struct.pack("ii", 1, 0)
+#: Let connect() choose the source port (linux/in.h); bind() would have to find one
+#: that is free for every destination.
+_IP_BIND_ADDRESS_NO_PORT: Final = 24
+_OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+Protect = Callable[[SocketStream], Awaitable[ByteStream]]
+
+
+def canonicalHost(host: str) -> str:
+    """
+    An IP address in the one form that can be compared: IPv4-mapped IPv6 as IPv4,
+    IPv6 without a zone.
+
+    @raise ValueError: not an IP address.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return str(address)
+
+
+def _socketAddress(host: str, port: int) -> tuple[int, Any]:
+    """The family and the address as the socket module wants them."""
+    if ":" not in host:
+        return socket.AF_INET, (host, port)
+    if "%" not in host:
+        return socket.AF_INET6, (host, port)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    return socket.AF_INET6, found[0][4]
+
+
+def _reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    sock.close()
+
+
+class RandomSource(Protocol):
+    """The part of L{random.Random} that is needed here."""
+
+    def choice(self, population: Any, /) -> Any:
+        """One of them."""
+
+    def randrange(self, start: int, stop: int, /) -> int:
+        """A number from C{start} to below C{stop}."""
+
+
+class PassivePorts:
+    """
+    The ports that one FTP listener's sessions share for passive connections.
+
+    @ivar exhausted: how often there was none left.
+    """
+
+    __slots__ = ("_ports", "_random", "_taken", "exhausted")
+
+    def __init__(self, ports: range | None = None, *, chooser: RandomSource | None = None) -> None:
+        """
+        @param ports: consecutive ports; L{DEFAULT_PASSIVE_PORTS} by default.
+        @param chooser: unpredictable, unless for tests.
+        """
+        self._ports = DEFAULT_PASSIVE_PORTS if ports is None else ports
+        self._random: RandomSource = chooser or random.SystemRandom()
+        self._taken: dict[str, set[int]] = {}
+        self.exhausted = 0
+
+    @property
+    def inUse(self) -> int:
+        """How many of them are being listened on."""
+        return sum(map(len, self._taken.values()))
+
+    @property
+    def size(self) -> int:
+        """How many there are for each local address."""
+        return len(self._ports)
+
+    def listen(self, host: str) -> tuple[socket.socket, int]:
+        """
+        A non-blocking listening socket on C{host} and its port.
+
+        @raise ConnectFailed: no port is free, or no descriptor.
+        """
+        taken = self._taken.get(host, set())
+        refused: set[int] = set()
+        sock = self._newSocket(host)
+        try:
+            for _ in range(_ATTEMPTS):
+                port = self._pick(taken, refused)
+                if port is None:
+                    break
+                try:
+                    sock.bind(_socketAddress(host, port)[1])
+                    sock.listen(_BACKLOG)
+                except OSError as error:
+                    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                        raise ConnectFailed(
+                            f"cannot listen for the data connection: {error.strerror}"
+                        ) from None
+                    refused.add(port)
+                    # Once bound, a socket cannot be bound again.
+                    sock.close()
+                    sock = self._newSocket(host)
+                else:
+                    taken.add(port)
+                    self._taken[host] = taken
+                    return sock, port
+        except BaseException:
+            sock.close()
+            raise
+        sock.close()
+        self.exhausted += 1
+        raise ConnectFailed("no passive port free")
+
+    def release(self, host: str, port: int) -> None:
+        """The socket from L{listen} is closed."""
+        taken = self._taken.get(host)
+        if taken is not None:
+            taken.discard(port)
+            if not taken:
+                del self._taken[host]
+
+    def _pick(self, taken: set[int], refused: set[int]) -> int | None:
+        ports = self._ports
+        if 2 * (len(taken) + len(refused)) < len(ports):
+            while True:
+                port = self._random.randrange(ports.start, ports.stop)
+                if port not in taken and port not in refused:
+                    return port
+        free = [port for port in ports if port not in taken and port not in refused]
+        if not free:
+            return None
+        chosen: int = self._random.choice(free)
+        return chosen
+
+    @staticmethod
+    def _newSocket(host: str) -> socket.socket:
+        try:
+            sock = socket.socket(
+                socket.AF_INET6 if ":" in host else socket.AF_INET,
+                socket.SOCK_STREAM | socket.SOCK_NONBLOCK,
+            )
+        except OSError as error:
+            raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
+        # Ports that earlier transfers left in TIME_WAIT are fine.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return sock
+
+
+@implementer(IReadDescriptor)
+class _Listener:
+    """One passive port, until the right peer has come."""
+
+    __slots__ = ("_channels", "_sock", "port")
+
+    def __init__(self, channels: DataChannels, sock: socket.socket, port: int) -> None:
+        self._channels = channels
+        self._sock = sock
+        self.port = port
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def logPrefix(self) -> str:
+        return "passive"
+
+    def doRead(self) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_DESCRIPTORS:
+                    # It would be reported again and again; and this frees one.
+                    self._channels._listenerFailed(
+                        ConnectFailed(f"cannot accept data connection: {error.strerror}")
+                    )
+                    return
+                # That connection was gone before we got to it.
+                continue
+            if self._channels._arrived(sock, address[0], address[1]):
+                return
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._channels._listenerFailed(ConnectFailed())
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class DataChannels:
+    """
+    The data connections of one FTP session, one at a time.
+
+    @ivar strangers: connections to our ports that were not the client's.
+    """
+
+    __slots__ = (
+        "_allowForeign",
+        "_deadline",
+        "_deadlines",
+        "_host",
+        "_listenSeconds",
+        "_listener",
+        "_onViolation",
+        "_openSeconds",
+        "_opening",
+        "_patience",
+        "_peer",
+        "_peerHost",
+        "_ports",
+        "_reactor",
+        "_sourcePort",
+        "_stream",
+        "_target",
+        "_waiting",
+        "strangers",
+    )
+
+    def __init__(
+        self,
+        reactor: Any,
+        deadlines: Deadlines,
+        ports: PassivePorts,
+        *,
+        local: Address,
+        peer: Address,
+        openSeconds: float = 30.0,
+        listenSeconds: float = 300.0,
+        stallSeconds: float = 60.0,
+        sourcePort: int = 0,
+        allowForeign: bool = False,
+        onViolation: Callable[[str, Address], None] | None = None,
+    ) -> None:
+        """
+        @param reactor: provides L{IReactorFDSet} and L{IReactorTime}.
+        @param local: the control connection's own end.
+        @param peer: the control connection's other end.
+        @param openSeconds: how long a transfer command waits for its connection,
+            TLS handshake included.
+        @param listenSeconds: how long a port that nobody uses is kept.
+        @param stallSeconds: see L{SocketStream}'s C{patience}.
+        @param sourcePort: where active connections come from, e.g. 20; 0 for any.
+        @param allowForeign: let others than the peer take part (FXP).
+        @param onViolation: told of C{"stranger on data port"} and C{"bounce"}, with
+            the address.
+        """
+        self._reactor = reactor
+        self._deadlines = deadlines
+        self._ports = ports
+        self._host = local.host
+        self._peer = peer
+        self._peerHost = canonicalHost(peer.host)
+        self._openSeconds = openSeconds
+        self._listenSeconds = listenSeconds
+        self._patience = stallSeconds
+        self._sourcePort = sourcePort
+        self._allowForeign = allowForeign
+        self._onViolation = onViolation
+        self._listener: _Listener | None = None
+        self._stream: SocketStream | None = None
+        self._target: tuple[str, int] | None = None
+        self._waiting: Deferred[SocketStream] | None = None
+        self._opening: SocketStream | None = None
+        self._deadline: Deadline | None = None
+        self.strangers = 0
+
+    @property
+    def isArmed(self) -> bool:
+        """Is there anything that L{open} could open?"""
+        return not (self._listener is None and self._stream is None and self._target is None)
+
+    @property
+    def family(self) -> int:
+        """C{AF_INET} or C{AF_INET6}: what the control connection uses."""
+        return socket.AF_INET6 if ":" in self._host else socket.AF_INET
+
+    def passive(self, family: int | None = None) -> int:
+        """
+        Listen, and return the port.  Drops whatever was armed before.
+
+        @param family: the one that the client asks for (EPSV), if it does.
+        @raise OperationNotSupported: that family is not the control connection's.
+        @raise ConnectFailed: no port or descriptor is free.
+        """
+        self.reset()
+        if family is not None and family != self.family:
+            raise OperationNotSupported(None, "network protocol not supported here")
+        sock, port = self._ports.listen(self._host)
+        listener = self._listener = _Listener(self, sock, port)
+        self._reactor.addReader(listener)
+        self._deadline = self._deadlines.after(self._listenSeconds, self._expired)
+        return port
+
+    def active(self, host: str, port: int) -> None:
+        """
+        Remember where to connect to.  Drops whatever was armed before, also if this
+        is refused.
+
+        @raise PermissionDenied: not the control connection's peer, or a privileged port.
+        """
+        self.reset()
+        try:
+            canonical = canonicalHost(host)
+        except ValueError:
+            raise PermissionDenied(None, "not an IP address") from None
+        if canonical != self._peerHost and not self._allowForeign:
+            self._violation("bounce", Address(canonical, port))
+            raise PermissionDenied(None, "only your own address may be used")
+        if not 1024 <= port <= 65535:
+            self._violation("bounce", Address(canonical, port))
+            raise PermissionDenied(None, "privileged ports may not be used")
+        # The peer's own spelling has the zone of a link-local address.
+        self._target = (self._peer.host if canonical == self._peerHost else canonical, port)
+
+    async def open(self, protect: Protect | None = None) -> ByteStream:
+        """
+        The armed connection, open; nothing is armed afterwards.
+
+        @param protect: puts TLS on it; within the same time.
+        @raise ConnectFailed: there is none, or it could not be had in time.
+        @raise ProtectionRequired: what C{protect} raises, or it took too long.
+        """
+        stream, self._stream = self._stream, None
+        if stream is not None and protect is None:
+            return stream
+        self._limit()
+        try:
+            if stream is None:
+                stream = await self._connected()
+            if protect is None:
+                return stream
+            return await self._protected(stream, protect)
+        finally:
+            self._unlimit()
+
+    def reset(self) -> None:
+        """Close all that is not handed out, and fail an L{open} under way."""
+        self._target = None
+        self._closeListener()
+        self._unlimit()
+        for stream in (self._stream, self._opening):
+            if stream is not None:
+                stream.abort()
+        self._stream = self._opening = None
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(Aborted())
+
+    # --- the two ways to a connection
+
+    async def _connected(self) -> SocketStream:
+        target, self._target = self._target, None
+        if target is not None:
+            return await self._connect(*target)
+        if self._listener is None:
+            raise ConnectFailed("no data connection: use PASV, EPSV, PORT or EPRT first")
+        waiting = self._waiting = Deferred(self._waitCancelled)
+        return await waiting
+
+    async def _connect(self, host: str, port: int) -> SocketStream:
+        try:
+            family, address = _socketAddress(host, port)
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
+        stream = self._opening = SocketStream(self._reactor, sock, self._patience)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._bindSource(sock)
+            code = sock.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                await stream.writable()
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))
+        except OSError as error:
+            stream.abort()
+            raise ConnectFailed(f"cannot open data connection: {_textOf(error)}") from None
+        except PeerGone:
+            raise ConnectFailed("data connection not accepted in time") from None
+        except BaseException:
+            stream.abort()
+            raise
+        finally:
+            self._opening = None
+        return stream
+
+    def _bindSource(self, sock: socket.socket) -> None:
+        """Come from the address that the client talks to, so that its firewall agrees."""
+        if self._sourcePort:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(_socketAddress(self._host, self._sourcePort)[1])
+                return
+            except OSError:
+                # In use towards this peer, or not for us: any port is better than none.
+                pass
+        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind(_socketAddress(self._host, 0)[1])
+
+    async def _protected(self, stream: SocketStream, protect: Protect) -> ByteStream:
+        self._opening = stream
+        try:
+            return await protect(stream)
+        except PeerGone:
+            stream.abort()
+            raise ProtectionRequired("TLS handshake not completed") from None
+        except BaseException:
+            stream.abort()
+            raise
+        finally:
+            self._opening = None
+
+    # --- what the listener tells
+
+    def _arrived(self, sock: socket.socket, host: str, port: int) -> bool:
+        """Let a new connection in, or not.  True: the listener is closed."""
+        if host != self._peer.host and not self._allowForeign:
+            if canonicalHost(host) != self._peerHost:
+                _reset(sock)
+                self.strangers += 1
+                self._violation("stranger on data port", Address(canonicalHost(host), port))
+                return False
+        self._closeListener()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = SocketStream(self._reactor, sock, self._patience)
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            self._unlimit()
+            self._stream = stream
+        else:
+            waiting.callback(stream)
+        return True
+
+    def _listenerFailed(self, error: TransferError) -> None:
+        self._closeListener()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(error)
+
+    def _closeListener(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._reactor.removeReader(listener)
+            listener.close()
+            self._ports.release(self._host, listener.port)
+
+    def _violation(self, kind: str, address: Address) -> None:
+        if self._onViolation is not None:
+            self._onViolation(kind, address)
+
+    # --- time
+
+    def _limit(self) -> None:
+        if self._deadline is not None:
+            self._deadline.postpone(self._openSeconds)
+        else:
+            self._deadline = self._deadlines.after(self._openSeconds, self._expired)
+
+    def _unlimit(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    def _expired(self) -> None:
+        self._deadline = None
+        if self._opening is not None:
+            self._opening.abort()
+        self._listenerFailed(ConnectFailed("no data connection within the allowed time"))
+
+    def _waitCancelled(self, waiting: Deferred[SocketStream]) -> None:
+        self._waiting = None
+        self._closeListener()
+
+
+def _textOf(error: OSError) -> str:
+    return error.strerror or "unknown reason"
+
+
+__all__ = [
+    "DEFAULT_PASSIVE_PORTS",
+    "DataChannels",
+    "PassivePorts",
+    "Protect",
+    "canonicalHost",
+]
