@@ -141,7 +141,7 @@ def _memoryHandshake(
     return wasResumed(ours), theirs.get_session()
 
 
-class _OverSocket:
+class OverSocket:
     """What a TLS stream leaves to the connection below it."""
 
     kernelSocket = None
@@ -172,7 +172,7 @@ class _OverSocket:
         self._inner.abort()
 
 
-class TLSSender(_OverSocket):
+class TLSSender(OverSocket):
     """
     A L{ByteStream} that only sends (RETR, LIST).
 
@@ -241,7 +241,7 @@ class TLSSender(_OverSocket):
         await self._inner.finish()
 
 
-class TLSReceiver(_OverSocket):
+class TLSReceiver(OverSocket):
     """
     A L{ByteStream} that only receives (STOR, APPE, STOU).
 

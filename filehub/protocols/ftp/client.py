@@ -1,0 +1,446 @@
+"""
+An FTP and FTPS client for Twisted programs.
+
+It speaks over L{ByteStream}s, so downloads and uploads use the same loops as the
+server.  Data connections are passive: EPSV first, PASV where that is refused, always
+to the address of the control connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from OpenSSL import SSL
+
+from filehub.errors import ConnectFailed, FileHubError, PeerGone, ProtectionRequired
+from filehub.interfaces import IReadHandle, IWriteHandle
+from filehub.paths import encodeName
+from filehub.protocols.ftp.facts import parseTime
+from filehub.protocols.ftp.reply_parser import NotFTP, ReplyParser, ServerReply
+from filehub.transfer.connect import connectTCP
+from filehub.transfer.progress import Progress
+from filehub.transfer.pump import receive, send
+from filehub.transfer.sockets import SocketStream
+from filehub.transfer.stream import ByteStream
+from filehub.transfer.tlsclient import ServerTrust, TLSClientStream
+
+_EXTENDED: Final = re.compile(r"\((.)\1\1([0-9]{1,5})\1\)")
+_PASSIVE: Final = re.compile(r"([0-9]{1,3}(?:,[0-9]{1,3}){5})")
+_QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
+#: One line of C{ls -l}: type, links, owner, group, size, three date words, name.
+_UNIX: Final = re.compile(r"([-dlbcps])\S{9}\S?\s+\d+\s+\S+\s+\S+\s+(\d+)\s+\S+\s+\S+\s+\S+ (.*)")
+
+
+class Refused(FileHubError):
+    """
+    The server said no.
+
+    @ivar reply: its words.
+    """
+
+    summary = "refused by the server"
+
+    def __init__(self, reply: ServerReply) -> None:
+        super().__init__(f"{reply.code} {reply.text}")
+        self.reply = reply
+
+    @property
+    def isPermanent(self) -> bool:
+        """Will the same command fail again (5xx)?"""
+        return self.reply.code >= 500
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEntry:
+    """
+    One line of a listing.
+
+    @ivar kind: C{"file"}, C{"dir"}, C{"link"} or C{"other"}.
+    @ivar size: bytes, where the server tells.
+    @ivar modified: seconds since the epoch, UTC, where the server tells exactly.
+    """
+
+    name: str
+    kind: str
+    size: int | None = None
+    modified: float | None = None
+    facts: dict[str, str] = field(default_factory=dict, compare=False)
+
+
+class FTPClient:
+    """
+    One control connection.  Make one with L{connect}; commands are awaited one at a
+    time.
+
+    @ivar features: what FEAT announced, in capital letters, with its parameters.
+    @ivar isProtected: is the control connection encrypted?
+    """
+
+    def __init__(
+        self, reactor: Any, host: str, stream: ByteStream, trust: ServerTrust, timeout: float
+    ) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._stream = stream
+        self._trust = trust
+        self._timeout = timeout
+        self._context: SSL.Context | None = None
+        self._parser = ReplyParser()
+        self._replies: list[ServerReply] = []
+        self._extendedPassive = True
+        self._peer = host
+        self._protectData = False
+        self.features: dict[str, str] = {}
+
+    # --- the control connection
+
+    @classmethod
+    async def connect(
+        cls,
+        reactor: Any,
+        host: str,
+        port: int = 21,
+        *,
+        tls: str = "off",
+        trust: ServerTrust | None = None,
+        timeout: float = 30.0,
+    ) -> FTPClient:
+        """
+        Connect, and encrypt as asked.
+
+        @param tls: C{"off"}, C{"explicit"} (AUTH TLS, RFC 4217) or C{"implicit"}.
+        @param trust: which servers to believe; by default those that the system does.
+        @param timeout: seconds that connecting may take.
+        @raise ConnectFailed: nobody answers.
+        @raise ProtectionRequired: no TLS with a server that can be believed.
+        @raise Refused: the server does not want to serve.
+        """
+        stream, address = await connectTCP(reactor, host, port, timeout=timeout)
+        client = cls(reactor, host, stream, trust or ServerTrust(), timeout)
+        client._peer = address
+        try:
+            if tls == "implicit":
+                await client._encrypt()
+            await client._expect(await client._reply())
+            if tls == "explicit":
+                await client.command("AUTH TLS")
+                await client._encrypt()
+            if tls != "off":
+                await client.command("PBSZ 0")
+                await client.command("PROT P")
+                client._protectData = True
+        except BaseException:
+            client.abort()
+            raise
+        return client
+
+    @property
+    def isProtected(self) -> bool:
+        return self._context is not None
+
+    async def _encrypt(self) -> None:
+        self._context = self._trust.context()
+        stream = TLSClientStream(self._stream, self._context, self._host)
+        self._stream = stream
+        await stream.handshake()
+        self._trust.check(stream.connection, self._host)
+
+    async def _reply(self) -> ServerReply:
+        while not self._replies:
+            data = await self._stream.read(65536)
+            if not data:
+                raise NotFTP("the server closed the control connection")
+            self._replies += self._parser.feed(data)
+        return self._replies.pop(0)
+
+    async def _expect(self, reply: ServerReply) -> ServerReply:
+        while reply.code == 120:
+            reply = await self._reply()
+        if not reply.isPositive:
+            raise Refused(reply)
+        return reply
+
+    async def command(self, line: str) -> ServerReply:
+        """
+        Send one command and await its first reply.
+
+        @raise Refused: the reply is 4xx or 5xx.
+        """
+        if "\r" in line or "\n" in line:
+            raise FileHubError("line breaks cannot be sent in an FTP command")
+        await self._stream.write(encodeName(line) + b"\r\n")
+        return await self._expect(await self._reply())
+
+    async def login(self, user: str, password: str, account: str | None = None) -> None:
+        """
+        @raise Refused: with the server's reason.
+        """
+        reply = await self.command(f"USER {user}")
+        if reply.code == 331:
+            reply = await self.command(f"PASS {password}")
+        if reply.code == 332:
+            await self.command(f"ACCT {account or ''}".rstrip())
+        try:
+            answer = await self.command("FEAT")
+        except Refused:
+            answer = ServerReply(211, ())
+        for line in answer.lines[1:-1]:
+            name, _, parameters = line.strip().partition(" ")
+            self.features[name.upper()] = parameters
+        if "UTF8" in self.features:
+            try:
+                await self.command("OPTS UTF8 ON")
+            except Refused:
+                # RFC 2640 servers speak UTF-8 whether or not they know this command.
+                self.features["UTF8"] = ""
+        await self.command("TYPE I")
+
+    async def quit(self) -> None:
+        """Say goodbye and close."""
+        await self.command("QUIT")
+        try:
+            await self._stream.finish()
+        except PeerGone:
+            # The server closed first; all has been said.
+            self._stream.abort()
+
+    def abort(self) -> None:
+        """Close at once.  Idempotent."""
+        self._stream.abort()
+
+    # --- names
+
+    async def workingDirectory(self) -> str:
+        """The current directory."""
+        return _quoted(await self.command("PWD"))
+
+    async def changeDirectory(self, path: str) -> None:
+        """
+        @raise Refused:
+        """
+        await self.command(f"CWD {path}")
+
+    async def makeDirectory(self, path: str) -> None:
+        """
+        @raise Refused:
+        """
+        await self.command(f"MKD {path}")
+
+    async def removeDirectory(self, path: str) -> None:
+        """
+        @raise Refused:
+        """
+        await self.command(f"RMD {path}")
+
+    async def removeFile(self, path: str) -> None:
+        """
+        @raise Refused:
+        """
+        await self.command(f"DELE {path}")
+
+    async def rename(self, source: str, target: str) -> None:
+        """
+        @raise Refused:
+        """
+        await self.command(f"RNFR {source}")
+        await self.command(f"RNTO {target}")
+
+    async def size(self, path: str) -> int:
+        """
+        Bytes in the file.
+
+        @raise Refused: also where the server cannot tell.
+        """
+        return int((await self.command(f"SIZE {path}")).text.strip())
+
+    async def entry(self, path: str) -> RemoteEntry | None:
+        """
+        What is there, or L{None} where nothing is, or the server cannot tell.
+        """
+        try:
+            if "MLST" in self.features:
+                lines = (await self.command(f"MLST {path}")).lines
+                found = next((line.strip() for line in lines if line.startswith(" ")), None)
+                return _parseFacts(found) if found else None
+            return RemoteEntry(path.rstrip("/").rpartition("/")[2], "file", await self.size(path))
+        except Refused:
+            return None
+
+    async def setModified(self, path: str, stamp: str) -> None:
+        """
+        Set the time of last modification (MFMT).
+
+        @param stamp: C{YYYYMMDDHHMMSS}, UTC.
+        @raise Refused:
+        """
+        await self.command(f"MFMT {stamp} {path}")
+
+    async def list(self, path: str = "") -> list[RemoteEntry]:
+        """
+        The entries of a directory, without C{.} and C{..}.
+
+        @raise Refused:
+        """
+        machine = "MLST" in self.features
+        verb = "MLSD" if machine else "LIST"
+        text = bytearray()
+        async for chunk in self._download(f"{verb} {path}".rstrip()):
+            text += chunk
+        lines = text.decode("utf-8", "surrogateescape").split("\n")
+        parse = _parseFacts if machine else _parseUnix
+        entries = [parse(line.rstrip("\r")) for line in lines]
+        return [each for each in entries if each is not None and each.name not in (".", "..")]
+
+    # --- transfers
+
+    async def retrieve(
+        self, path: str, target: IWriteHandle, *, offset: int = 0, progress: Progress | None = None
+    ) -> int:
+        """
+        Download into a handle, from C{target.position} on; returns the bytes moved.
+        Committing is the caller's affair.
+
+        @param offset: where to start in the file (REST).
+        @raise Refused: and what L{receive} raises.
+        """
+        data = await self._openData(f"RETR {path}", offset)
+        try:
+            report = await receive(data, target, progress=progress)
+            await data.finish()
+        except BaseException:
+            data.abort()
+            raise
+        await self._expect(await self._reply())
+        return report.nbytes
+
+    async def store(
+        self,
+        path: str,
+        source: IReadHandle,
+        *,
+        offset: int = 0,
+        append: bool = False,
+        progress: Progress | None = None,
+    ) -> int:
+        """
+        Upload a file from a handle; returns the bytes moved.
+
+        @param offset: where to continue, in the source and in the target (REST).
+        @raise Refused: and what L{send} raises.
+        """
+        verb = "APPE" if append else "STOR"
+        data = await self._openData(f"{verb} {path}", 0 if append else offset)
+        try:
+            report = await send(source, data, offset=offset, progress=progress)
+            await data.finish()
+        except BaseException:
+            data.abort()
+            if self._replies or isinstance(data, SocketStream):
+                # The server broke it off and has said why: that is the better news.
+                await self._expect(await self._reply())
+            raise
+        await self._expect(await self._reply())
+        return report.nbytes
+
+    async def _download(self, command: str) -> AsyncIterator[bytes]:
+        data = await self._openData(command, 0)
+        try:
+            while chunk := await data.read(65536):
+                yield chunk
+            await data.finish()
+        except BaseException:
+            data.abort()
+            raise
+        await self._expect(await self._reply())
+
+    async def _openData(self, command: str, offset: int) -> ByteStream:
+        port = await self._passivePort()
+        data: ByteStream
+        data, _ = await connectTCP(self._reactor, self._peer, port, timeout=self._timeout)
+        try:
+            if offset:
+                await self.command(f"REST {offset}")
+            reply = await self.command(command)
+            if not reply.isPreliminary:
+                raise Refused(reply)
+            if self._protectData:
+                data = await self._protected(data)
+        except BaseException:
+            data.abort()
+            raise
+        return data
+
+    async def _protected(self, data: ByteStream) -> ByteStream:
+        control = self._stream
+        if not isinstance(control, TLSClientStream) or self._context is None:
+            raise ProtectionRequired("the control connection is not encrypted")
+        stream = TLSClientStream(data, self._context, self._host, control.session)
+        await stream.handshake()
+        self._trust.check(stream.connection, self._host)
+        return stream
+
+    async def _passivePort(self) -> int:
+        if self._extendedPassive:
+            try:
+                match = _EXTENDED.search((await self.command("EPSV")).text)
+                if match is not None:
+                    return int(match[2])
+            except Refused as refusal:
+                if not refusal.isPermanent:
+                    raise
+            self._extendedPassive = False
+        match = _PASSIVE.search((await self.command("PASV")).text)
+        if match is None:
+            raise ConnectFailed("the server's answer to PASV has no port in it")
+        numbers = [int(each) for each in match[1].split(",")]
+        # Its address is not believed: behind NAT it is wrong, and from a hostile
+        # server it would make us connect anywhere.
+        return numbers[4] * 256 + numbers[5]
+
+
+def _quoted(reply: ServerReply) -> str:
+    match = _QUOTED.search(reply.text)
+    if match is None:
+        raise NotFTP("no quoted path in the server's answer")
+    return match[1].replace('""', '"')
+
+
+def _parseFacts(line: str) -> RemoteEntry | None:
+    """One line of MLSD (RFC 3659 7.2)."""
+    text, space, name = line.partition(" ")
+    if not space or not name:
+        return None
+    facts = {}
+    for fact in text.split(";"):
+        key, _, value = fact.partition("=")
+        facts[key.lower()] = value
+    kind = facts.get("type", "").lower()
+    if kind in ("cdir", "pdir"):
+        return None
+    size = facts.get("size", facts.get("sized", ""))
+    try:
+        modified = parseTime(facts["modify"]) if "modify" in facts else None
+    except FileHubError:
+        modified = None
+    return RemoteEntry(
+        name.rpartition("/")[2] or name,
+        kind if kind in ("file", "dir") else "link" if "link" in kind else "other",
+        int(size) if size.isascii() and size.isdigit() else None,
+        modified,
+        facts,
+    )
+
+
+def _parseUnix(line: str) -> RemoteEntry | None:
+    """One line of C{ls -l}, as most servers without MLSD print."""
+    match = _UNIX.match(line)
+    if match is None:
+        return None
+    kind, size, name = match.groups()
+    kinds = {"-": "file", "d": "dir", "l": "link"}
+    if kind == "l":
+        name = name.partition(" -> ")[0]
+    return RemoteEntry(name, kinds.get(kind, "other"), int(size))
