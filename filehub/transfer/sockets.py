@@ -208,7 +208,9 @@ class SocketStream:
         sock = self.kernelSocket
         if sock is None:
             raise _gone()
-        self._forget()
+        waiting = self._letGo()
+        for each in waiting:
+            each.errback(_gone())
         return sock
 
     # --- endings
@@ -258,8 +260,8 @@ class SocketStream:
         except BlockingIOError:
             return
 
-    def _forget(self) -> None:
-        """Leave the reactor and wake all who wait."""
+    def _letGo(self) -> list[Deferred[None]]:
+        """Leave the reactor; returns who has to be told."""
         if self._readerAdded:
             self._readerAdded = False
             self._reactor.removeReader(self)
@@ -267,22 +269,23 @@ class SocketStream:
             self._writerAdded = False
             self._reactor.removeWriter(self)
         self.kernelSocket = None
-        waiting = [self._reader, self._writer]
+        waiting = [each for each in (self._reader, self._writer) if each is not None]
         self._reader = self._writer = None
         if self._sleeper is not None:
             asleep, call = self._sleeper
             self._sleeper = None
             call.cancel()
             waiting.append(asleep)
-        for each in waiting:
-            if each is not None:
-                each.errback(_gone())
+        return waiting
 
     def _close(self) -> None:
         sock = self.kernelSocket
-        self._forget()
+        waiting = self._letGo()
         if sock is not None:
             sock.close()
+        # Only now: they go on at once, and rely on its being closed.
+        for each in waiting:
+            each.errback(_gone())
 
     # --- what the reactor uses
 
