@@ -65,6 +65,11 @@ def splitTime(text: str) -> tuple[float, str] | None:
         return None
 
 
+#: The years 1 to 9999, in days from the epoch.
+_FIRST_DAY: Final = -719162
+_LAST_DAY: Final = 2932896
+
+
 def calendarTime(seconds: float) -> time.struct_time:
     """
     The calendar's fields, UTC.  Times that no calendar has, as a damaged file
@@ -276,8 +281,8 @@ class FactFormatter:
             if len(self._days) >= MAXIMUM_CACHED:
                 self._days.clear()
             self._days[day] = start = f"modify={formatTime(second)[:8]}"
-        # Not a number where the day is none; L{formatTime} knows such times.
-        clock = int(rest) if rest == rest else 0
+        # Where no calendar has the day, or it is not a number, it became the epoch.
+        clock = int(rest) if _FIRST_DAY <= day <= _LAST_DAY else 0
         text = f"{start}{clock // 3600:02d}{clock // 60 % 60:02d}{clock % 60:02d};"
         self._times[second] = text
         return text
