@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from twisted.cred.credentials import ICredentials, IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
 from zope.interface import Attribute, implementer
 
 
@@ -64,6 +65,13 @@ class AccountPassword:
     def checkPassword(self, password: bytes) -> bool:
         """Only checkers decide; a credential never holds the right answer to compare."""
         return bool(self.password == password)
+
+
+class AccountRequired(UnauthorizedLogin):
+    """
+    A checker raises this for a right name and password that need an account (ACCT)
+    on top; the login is then tried again with L{IAccountPassword}.
+    """
 
 
 class IPeerAddress(ICredentials):
