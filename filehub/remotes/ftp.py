@@ -1,0 +1,122 @@
+"""
+FTP and FTPS servers as a L{Remote}.
+"""
+
+from __future__ import annotations
+
+from filehub.errors import FileHubError, FileSystemError, NoSpace, NotFound, PermissionDenied
+from filehub.interfaces import IReadHandle, IWriteHandle
+from filehub.protocols.ftp.client import FTPClient, Refused, RemoteEntry
+from filehub.remotes.base import Entry
+from filehub.transfer.progress import Progress
+
+
+def translated(refusal: Refused, path: str) -> FileHubError:
+    """
+    FTP says 550 to all and sundry; the words tell more, and every server's differ.
+    What they do not tell stays a L{Refused}.
+    """
+    text = refusal.reply.text.lower()
+    kinds: list[tuple[type[FileSystemError], tuple[str, ...]]] = [
+        (
+            PermissionDenied,
+            ("denied", "not permitted", "not allowed", "read-only", "not enough pr"),
+        ),
+        (NotFound, ("no such", "not found", "doesn't exist", "does not exist", "can't find")),
+    ]
+    if refusal.reply.code in (452, 552):
+        return NoSpace(None, f"{path}: {refusal}")
+    if refusal.reply.code in (550, 553, 450):
+        for kind, words in kinds:
+            if any(word in text for word in words):
+                return kind(None, f"{path}: {refusal}")
+    return refusal
+
+
+class FTPRemote:
+    """See L{Remote}."""
+
+    canResume = True
+    hasDirectories = True
+
+    def __init__(self, client: FTPClient) -> None:
+        """
+        @param client: logged in.
+        """
+        self.client = client
+
+    async def entry(self, path: str) -> Entry | None:
+        """See L{Remote.entry}."""
+        if path.strip("/") == "" or path.endswith("/"):
+            return Entry(path, "dir")
+        found = await self.client.entry(path)
+        if found is not None:
+            return _entry(found)
+        # Servers without MLST only know the size of files; a directory lets us in.
+        here = await self.client.workingDirectory()
+        try:
+            await self.client.changeDirectory(path)
+        except Refused:
+            return None
+        await self.client.changeDirectory(here)
+        return Entry(path, "dir")
+
+    async def list(self, path: str) -> list[Entry]:
+        """See L{Remote.list}."""
+        try:
+            return [_entry(each) for each in await self.client.list(path)]
+        except Refused as refusal:
+            raise translated(refusal, path) from None
+
+    async def get(self, path: str, target: IWriteHandle, offset: int, progress: Progress) -> int:
+        """See L{Remote.get}."""
+        try:
+            return await self.client.retrieve(path, target, offset=offset, progress=progress)
+        except Refused as refusal:
+            raise translated(refusal, path) from None
+
+    async def put(self, path: str, source: IReadHandle, offset: int, progress: Progress) -> int:
+        """See L{Remote.put}."""
+        try:
+            return await self.client.store(path, source, offset=offset, progress=progress)
+        except Refused as refusal:
+            raise translated(refusal, path) from None
+
+    async def removeFile(self, path: str) -> None:
+        """See L{Remote.removeFile}."""
+        try:
+            await self.client.removeFile(path)
+        except Refused as refusal:
+            raise translated(refusal, path) from None
+
+    async def removeDirectory(self, path: str) -> None:
+        """See L{Remote.removeDirectory}."""
+        try:
+            await self.client.removeDirectory(path)
+        except Refused as refusal:
+            raise translated(refusal, path) from None
+
+    async def makeDirectory(self, path: str) -> None:
+        """See L{Remote.makeDirectory}."""
+        try:
+            await self.client.makeDirectory(path)
+        except Refused as refusal:
+            raise translated(refusal, path) from None
+
+    async def rename(self, source: str, target: str) -> None:
+        """See L{Remote.rename}."""
+        try:
+            await self.client.rename(source, target)
+        except Refused as refusal:
+            raise translated(refusal, source) from None
+
+    async def close(self) -> None:
+        """See L{Remote.close}."""
+        try:
+            await self.client.quit()
+        except FileHubError:
+            self.client.abort()
+
+
+def _entry(found: RemoteEntry) -> Entry:
+    return Entry(found.name, found.kind, found.size, found.modified)
