@@ -362,47 +362,16 @@ def _stopShared() -> None:
         site.stop()
 
 
-class IntegrationTestCase(SynchronousTestCase):
+class ClientTestCase(SynchronousTestCase):
     """
-    A test of the real daemon.
+    What every test with real programs needs.
 
-    @ivar site: the shared site, unless L{makeSite} gives another.
-    @ivar work: a folder of this test's own inside the served tree.
-    @ivar virtual: how clients call it, e.g. C{"/test_download-1"}.
-    @ivar local: an empty folder outside, for the client.
+    @ivar local: an empty folder for the client.
     """
 
     def setUp(self) -> None:
         self.local = Path(tempfile.mkdtemp(prefix="filehub-client-"))
         self.addCleanup(shutil.rmtree, self.local, ignore_errors=True)
-        self.useSite(self.makeSite())
-
-    def makeSite(self) -> Site:
-        """The site for this test.  One that is made here stops with the test."""
-        return sharedSite()
-
-    def newSite(self, **keywords: Any) -> Site:
-        """A site of this test's own; see L{Site}."""
-        site = Site(**keywords)
-        self.addCleanup(site.stop)
-        return site
-
-    def useSite(self, site: Site) -> None:
-        self.site = site
-        site.daemon.trouble()
-        if site is _shared.get("site"):
-            self.addCleanup(self._checkLog)
-        self.work = Path(tempfile.mkdtemp(prefix=f"{self._testMethodName}-", dir=site.root))
-        self.work.chmod(0o755)
-        self.addCleanup(shutil.rmtree, self.work, ignore_errors=True)
-        self.virtual = "/" + self.work.name
-
-    def _checkLog(self) -> None:
-        if not self.site.daemon.running:
-            self.fail(f"the daemon died:\n{self.site.daemon.log()}")
-        trouble = self.site.daemon.trouble()
-        if trouble:
-            self.fail(f"the daemon logged a traceback:\n{trouble}")
 
     def requireClient(self, *names: str) -> str:
         """
@@ -471,6 +440,47 @@ class IntegrationTestCase(SynchronousTestCase):
     def assertNothingLeft(self, folder: Path, *expected: str) -> None:
         """The folder holds these names, and not one more that a client can see."""
         self.assertEqual(sorted(os.listdir(folder)), sorted(expected))
+
+
+class IntegrationTestCase(ClientTestCase):
+    """
+    A test of the real daemon.
+
+    @ivar site: the shared site, unless L{makeSite} gives another.
+    @ivar work: a folder of this test's own inside the served tree.
+    @ivar virtual: how clients call it, e.g. C{"/test_download-1"}.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.useSite(self.makeSite())
+
+    def makeSite(self) -> Site:
+        """The site for this test.  One that is made here stops with the test."""
+        return sharedSite()
+
+    def newSite(self, **keywords: Any) -> Site:
+        """A site of this test's own; see L{Site}."""
+        site = Site(**keywords)
+        self.addCleanup(site.stop)
+        return site
+
+    def useSite(self, site: Site) -> None:
+        self.site = site
+        site.daemon.trouble()
+        if site is _shared.get("site"):
+            self.addCleanup(self._checkLog)
+        self.work = Path(tempfile.mkdtemp(prefix=f"{self._testMethodName}-", dir=site.root))
+        self.work.chmod(0o755)
+        self.addCleanup(shutil.rmtree, self.work, ignore_errors=True)
+        self.virtual = "/" + self.work.name
+
+    def _checkLog(self) -> None:
+        if not self.site.daemon.running:
+            self.fail(f"the daemon died:\n{self.site.daemon.log()}")
+        trouble = self.site.daemon.trouble()
+        if trouble:
+            self.fail(f"the daemon logged a traceback:\n{trouble}")
 
 
 @contextlib.contextmanager
