@@ -1,0 +1,94 @@
+"""
+Listener strings: C{udp:PORT[:interface=ADDRESS]} and C{systemd:...}.
+
+Twisted's endpoint strings are about streams; these follow their syntax for UDP.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+
+from twisted.python.systemd import ListenFDs
+
+from filehub.errors import ConfigurationError
+from filehub.transfer.datagrams import ListeningSocket
+
+
+def _fields(text: str) -> list[str]:
+    """The fields between colons; a backslash makes the next character ordinary."""
+    return [
+        re.sub(r"\\(.)", r"\1", field)
+        for field in re.findall(r"(?:^|:)((?:[^:\\]|\\.)*)", text, re.DOTALL)
+    ]
+
+
+def _keywords(fields: list[str], text: str, allowed: set[str]) -> dict[str, str]:
+    found = {}
+    for field in fields:
+        key, equals, value = field.partition("=")
+        if not equals or key not in allowed:
+            raise ConfigurationError(
+                f"TFTP listener {text!r}: expected {' or '.join(sorted(allowed))}=...,"
+                f" found {field!r}"
+            )
+        found[key] = value
+    return found
+
+
+def openListener(text: str, environ: Mapping[str, str] = os.environ) -> ListeningSocket:
+    """
+    Bind what a listener string says.
+
+    @param environ: where systemd says which descriptors it hands over.
+    @raise ConfigurationError: the string is wrong, or it cannot be bound; says why in
+        one line.
+    """
+    kind, *rest = _fields(text)
+    if kind == "udp":
+        return _openPort(text, rest)
+    if kind == "systemd":
+        return _adopt(text, rest, environ)
+    raise ConfigurationError(
+        f"TFTP listener {text!r}: expected udp:PORT[:interface=ADDRESS] or systemd:..."
+    )
+
+
+def _openPort(text: str, fields: list[str]) -> ListeningSocket:
+    number = fields[0] if fields else ""
+    if not re.fullmatch("[0-9]{1,5}", number) or int(number) > 65535:
+        raise ConfigurationError(
+            f"TFTP listener {text!r}: expected a port number from 0 to 65535, found {number!r}"
+        )
+    host = _keywords(fields[1:], text, {"interface"}).get("interface", "")
+    try:
+        return ListeningSocket.bind(host, int(number))
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"TFTP listener {text!r}: cannot listen: {reason}") from error
+
+
+def _adopt(text: str, fields: list[str], environ: Mapping[str, str]) -> ListeningSocket:
+    words = _keywords(fields, text, {"name", "index", "domain"})
+    inherited = ListenFDs.fromEnvironment(environ=dict(environ))
+    if "name" in words:
+        descriptor = inherited.inheritedNamedDescriptors().get(words["name"])
+    else:
+        every = inherited.inheritedDescriptors()
+        index = words.get("index", "0")
+        known = index.isdigit() and int(index) < len(every)
+        descriptor = every[int(index)] if known else None
+    if descriptor is None:
+        raise ConfigurationError(f"TFTP listener {text!r}: systemd handed over no such socket")
+    try:
+        # A copy, so that closing it does not close what systemd may hand over again.
+        sock = socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        raise ConfigurationError(f"TFTP listener {text!r}: {error.strerror}") from error
+    if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        sock.close()
+        raise ConfigurationError(f"TFTP listener {text!r}: not a UDP socket")
+    os.set_inheritable(sock.fileno(), False)
+    return ListeningSocket(sock)

@@ -1,0 +1,366 @@
+"""
+The TFTP server: its listening port, and which requests become transfers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import Counter
+from typing import Final
+
+from twisted.application.service import Service
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from filehub.credentials import Address, ConnectionInfo
+from filehub.deadlines import Deadline, Deadlines
+from filehub.errors import LimitExceeded
+from filehub.events import Event
+from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
+from filehub.protocols.tftp import wire
+from filehub.protocols.tftp.exchange import Exchange
+from filehub.protocols.tftp.gate import RequestGate, isLoopback
+from filehub.protocols.tftp.listening import openListener
+from filehub.protocols.tftp.options import Bounds
+from filehub.protocols.tftp.ports import OwnPort, PortOwner, SharedPort
+from filehub.protocols.tftp.settings import TFTPSettings
+from filehub.transfer.datagrams import (
+    Datagram,
+    ListeningSocket,
+    SocketAddress,
+    addressOf,
+    interfaceMTU,
+    plainHost,
+)
+
+#: Requests that are looked at in one turn of the reactor; transfers have their turn too.
+_TURN: Final = 16
+#: Seconds between looks at crawling transfers, and at what may be forgotten.
+_SWEEP: Final = 10.0
+#: Resolution of the retransmission timers, in seconds.
+_TICK: Final = 0.005
+#: IP, UDP and TFTP headers.
+_OVERHEAD4: Final = 32
+_OVERHEAD6: Final = 52
+#: Octets of a window that fit into a socket's receive buffer of the usual size.
+_RECEIVABLE: Final = 128 * 1024
+
+#: What boots the machines we know of.
+DEFAULTS: Final = TFTPSettings()
+
+#: Peer, and the address of ours that it asked.
+Key = tuple[SocketAddress, str]
+
+
+@implementer(IReadDescriptor)
+class _Listener:
+    """The listening socket in the reactor."""
+
+    def __init__(self, reactor: IReactorFDSet, sock: ListeningSocket, service: TFTPService) -> None:
+        self.socket = sock
+        self._reactor = reactor
+        self._service = service
+        shared = service.settings.singlePort
+        self._size = (wire.MAXIMUM_PACKET if shared else wire.MAXIMUM_REQUEST) + 1
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "TFTP"
+
+    def doRead(self) -> None:
+        for _ in range(_TURN):
+            datagram = self.socket.receive(self._size)
+            if datagram is None:
+                return
+            self._service.datagramReceived(datagram)
+
+    def connectionLost(self, reason: Failure) -> None:
+        # A listening UDP socket has no connection to lose: an old error was read.
+        if self.socket.fileno() != -1:
+            self._reactor.addReader(self)
+
+
+class TFTPService(Service):
+    """
+    Serves a portal's accounts over TFTP.
+
+    The client is logged in by its address: L{filehub.credentials.PeerAddress}.
+    """
+
+    _log = Logger()
+    name: str | None = "tftp"
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        portal: Portal,
+        listen: str = "udp:6969:interface=127.0.0.1",
+        settings: TFTPSettings = DEFAULTS,
+        *,
+        sessions: ISessionRegistry | None = None,
+        sink: IEventSink | None = None,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        """
+        @param reactor: also provides L{IReactorTime}.
+        @param listen: C{udp:PORT[:interface=ADDRESS]} or C{systemd:...}.
+        @param sessions: of the whole server; each transfer is a session.
+        @param deadlines: those of the whole server, for what takes its time.
+        """
+        self.clock = IReactorTime(reactor)
+        self.portal = portal
+        self.settings = settings
+        self._reactor = reactor
+        self._listen = listen
+        self._sessions = sessions
+        self._sink = sink
+        self._deadlines = deadlines if deadlines is not None else Deadlines(self.clock)
+        self._timers = Deadlines(self.clock, _TICK)
+        self._listener: _Listener | None = None
+        self._exchanges: dict[Key, Exchange] = {}
+        #: Those whose client has not answered yet, oldest first.
+        self._unproven: dict[Key, Exchange] = {}
+        self._clients: Counter[str] = Counter()
+        self._all: set[Exchange] = set()
+        self._gate = self._newGate()
+        self._numbers = itertools.count(1)
+        self._sweeping: Deadline | None = None
+        self._misses = 0
+        self._mtus: dict[int, int | None] = {}
+
+    # --- life -----------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """
+        Bind, while root may.
+
+        @raise ConfigurationError: that is not possible; says why in one line.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._bind()
+
+    def startService(self) -> None:
+        """Serve."""
+        super().startService()  # type: ignore[no-untyped-call]
+        listener = self._bind()
+        self._reactor.addReader(listener)
+        self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
+        self._log.info("TFTP listens on {address}", address=str(listener.socket.address))
+
+    def stopService(self) -> Deferred[None]:
+        """End all transfers; fires when nothing is open any more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        listener, self._listener = self._listener, None
+        running = []
+        for exchange in list(self._all):
+            running.append(exchange.running)
+            exchange.refuse("server is shutting down")
+        if listener is not None:
+            self._reactor.removeReader(listener)
+            listener.socket.close()
+        return DeferredList(running).addCallback(lambda _: None)
+
+    @property
+    def address(self) -> Address:
+        """
+        Where it listens, once it does.
+
+        @raise LimitExceeded: it does not.
+        """
+        if self._listener is None:
+            raise LimitExceeded("not listening")
+        return self._listener.socket.address
+
+    @property
+    def transfers(self) -> int:
+        """How many there are now."""
+        return len(self._all)
+
+    def _bind(self) -> _Listener:
+        if self._listener is None:
+            self._listener = _Listener(self._reactor, openListener(self._listen), self)
+        return self._listener
+
+    def _newGate(self) -> RequestGate:
+        s = self.settings
+        return RequestGate(
+            s.requestRate,
+            s.requestBurst,
+            s.totalRequestRate,
+            s.totalRequestBurst,
+            self.clock.seconds(),
+        )
+
+    # --- requests -------------------------------------------------------------------
+
+    def datagramReceived(self, datagram: Datagram) -> None:
+        """
+        Something came to the listening port.  Only RRQ and WRQ get an answer there,
+        ever (CVE-2024-2169); with a single port the rest goes to running transfers.
+        """
+        data = datagram.data
+        key = (datagram.peer, datagram.local)
+        running = self._exchanges.get(key)
+        if wire.opcode(data) not in (wire.RRQ, wire.WRQ):
+            if running is not None and self.settings.singlePort:
+                running.packetReceived(data)
+            return
+        if datagram.peer[1] in self.settings.refusedPorts:
+            return
+        if not (datagram.direct or self.settings.answerBroadcast):
+            return
+        if running is not None:
+            if running.datagram.data == data and key in self._unproven:
+                running.requestRepeated()
+                return
+            # Ports are used again, by firmware after a reset above all.
+            self._drop(running, "the client asked for something new")
+        request = wire.parseRequest(data)
+        if request is None or not self._hasRoom(plainHost(datagram.peer[0])):
+            return
+        if request.mode is None or request.mode is wire.Mode.MAIL:
+            self.reply(datagram, wire.encodeError(wire.ErrorCode.ILLEGAL_OPERATION, "unknown mode"))
+            return
+        self._serve(key, datagram, request)
+
+    def _hasRoom(self, host: str) -> bool:
+        settings = self.settings
+        if not isLoopback(host) and self._clients[host] >= settings.maximumTransfersPerClient:
+            return False
+        if not self._gate.admit(host, self.clock.seconds()):
+            return False
+        if (
+            len(self._exchanges) < settings.maximumTransfers
+            and len(self._unproven) < settings.maximumUnproven
+        ):
+            return True
+        # A flood from forged addresses fills the table with those who never answer.
+        # Those whose storage still has to let go of them count as well, to a point.
+        oldest = next(iter(self._unproven.values()), None)
+        if oldest is None or len(self._all) >= 2 * settings.maximumTransfers:
+            return False
+        self._drop(oldest, "made room for others")
+        return True
+
+    def _serve(self, key: Key, datagram: Datagram, request: wire.Request) -> None:
+        peer = addressOf(datagram.peer)
+        local = Address(plainHost(datagram.local), self.address.port)
+        slot: ISessionSlot | None = None
+        if self._sessions is not None:
+            try:
+                slot = self._sessions.admit(
+                    "tftp", peer, local, secure=False, disconnect=lambda why: end(why)
+                )
+            except LimitExceeded:
+                # Silence: an answer would only help to reach somebody with it.
+                return
+            connection = slot.connection
+        else:
+            connection = ConnectionInfo("tftp", next(self._numbers), peer, local)
+        exchange = Exchange(self, key, datagram, request, connection, slot)
+        end = exchange.refuse
+        self._exchanges[key] = self._unproven[key] = exchange
+        self._all.add(exchange)
+        self._clients[peer.host] += 1
+        exchange.start()
+
+    def _drop(self, exchange: Exchange, reason: str) -> None:
+        """End it, and hear nothing of it any more, even if its storage takes its time."""
+        exchange.abandon(reason)
+        if self._exchanges.get(exchange.key) is exchange:
+            del self._exchanges[exchange.key]
+            self._unproven.pop(exchange.key, None)
+
+    # --- what exchanges need ----------------------------------------------------------
+
+    def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
+        """The most that is granted on the way that this request came."""
+        settings = self.settings
+        blksize = settings.maximumBlksize
+        if settings.fitInterface and datagram.interface:
+            index = datagram.interface
+            if index not in self._mtus:
+                self._mtus[index] = interfaceMTU(index)
+            mtu = self._mtus[index]
+            if mtu is not None:
+                blksize = max(8, min(blksize, mtu - _overhead(datagram.local)))
+        inFlight = settings.maximumInFlight
+        return Bounds(
+            blksize, settings.maximumWindow, min(inFlight, _RECEIVABLE) if write else inFlight
+        )
+
+    def openPort(self, datagram: Datagram, owner: PortOwner) -> OwnPort | SharedPort:
+        """
+        A way to send and receive.
+
+        @raise LimitExceeded: there is no descriptor or no port left.
+        """
+        if self._listener is None:
+            raise LimitExceeded("not listening")
+        sock = self._listener.socket
+        if self.settings.singlePort:
+            return SharedPort(self.clock, self._timers, owner, sock, datagram)
+        try:
+            own = sock.connect(datagram, self.settings.portRange)
+        except OSError as error:
+            raise LimitExceeded("no port left for a transfer") from error
+        return OwnPort(self._reactor, self.clock, self._timers, owner, own)
+
+    def reply(self, datagram: Datagram, packet: bytes) -> None:
+        """Send one packet from the listening port; what cannot be sent is lost."""
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.socket.send((packet,), datagram)
+
+    def emit(self, event: Event) -> None:
+        """Tell the observers."""
+        if self._sink is not None:
+            self._sink.emit(event)
+
+    def missed(self, filename: bytes) -> None:
+        """Boot loaders try a dozen names before they find one: no news for anybody."""
+        self._misses += 1
+        self._log.debug("no such file: {name!r}", name=filename)
+
+    def proved(self, exchange: Exchange) -> None:
+        """The peer has answered: its address is not forged."""
+        if self._unproven.get(exchange.key) is exchange:
+            del self._unproven[exchange.key]
+        self._gate.proved(exchange.connection.peer.host)
+
+    def forget(self, exchange: Exchange) -> None:
+        """Nothing is left of it."""
+        if exchange not in self._all:
+            return
+        self._all.discard(exchange)
+        if self._exchanges.get(exchange.key) is exchange:
+            del self._exchanges[exchange.key]
+            self._unproven.pop(exchange.key, None)
+        host = exchange.connection.peer.host
+        self._clients[host] -= 1
+        if not self._clients[host]:
+            del self._clients[host]
+
+    def _sweep(self) -> None:
+        self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
+        now = self.clock.seconds()
+        for exchange in list(self._all):
+            exchange.checkRate(now)
+        self._mtus.clear()
+        if self._misses:
+            self._log.info("{count} requests for files that are not there", count=self._misses)
+            self._misses = 0
+
+
+def _overhead(local: str) -> int:
+    return _OVERHEAD6 if ":" in plainHost(local) else _OVERHEAD4

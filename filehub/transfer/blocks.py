@@ -1,0 +1,405 @@
+"""
+File bytes in blocks of one size, for protocols whose packets are blocks.
+
+Reading is random access within what was read ahead, as lost packets need; writing is
+in order.  Storage is asked for pieces much larger than a block; what it can answer at
+once is used at once, and only what has to wait goes through the reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from filehub.errors import FileHubError, StorageUnavailable
+from filehub.interfaces import IRateLimiter, IReadHandle, IWriteHandle
+from filehub.transfer.translate import Translator
+
+#: Bytes that are read at once, unless a window is larger.
+READ_AHEAD: Final = 64 * 1024
+#: And no more than this: what storage gives at once if it can.
+READ_LIMIT: Final = 256 * 1024
+#: Bytes that are written at once, as far as storage keeps up.
+WRITE_BATCH: Final = 64 * 1024
+#: Bytes that may wait to be written before the peer has to wait.
+WRITE_LIMIT: Final = 1024 * 1024
+
+_log = Logger()
+
+
+class RateGate:
+    """Makes a transfer wait when its account's rate limit says so."""
+
+    def __init__(self, clock: IReactorTime, limiter: IRateLimiter | None) -> None:
+        self._clock = clock
+        self._limiter = limiter
+        self.limited = limiter is not None
+        self._call: IDelayedCall | None = None
+        #: Called when it has opened again.
+        self.opened: Callable[[], None] = lambda: None
+        self.shut = False
+
+    def spend(self, nbytes: int) -> None:
+        """Account for bytes that move; may shut the gate for a while."""
+        if self._limiter is not None and (wait := self._limiter.grant(nbytes)) > 0:
+            self.cancel()
+            self.shut = True
+            self._call = self._clock.callLater(wait, self._open)
+
+    def cancel(self) -> None:
+        """Never open again."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _open(self) -> None:
+        self._call = None
+        self.shut = False
+        self.opened()
+
+
+def _asError(failure: Failure) -> FileHubError:
+    """What a storage's failure means; what is none of its errors is our bug."""
+    if isinstance(failure.value, FileHubError):
+        return failure.value
+    _log.failure("storage failed in a way that it must not", failure)
+    return StorageUnavailable()
+
+
+class _Reader:
+    """The part of reading that has to do with waiting."""
+
+    def __init__(
+        self,
+        handle: IReadHandle,
+        blksize: int,
+        window: int,
+        gate: RateGate,
+        ready: Callable[[], None],
+        failed: Callable[[FileHubError], None],
+    ) -> None:
+        """
+        @param blksize: octets in a block.
+        @param window: the most blocks that are taken at once.
+        @param ready: called when blocks that were not there can be taken.
+        @param failed: called when there will be no more.
+        """
+        self._handle = handle
+        self._size = handle.attributes.size
+        self._blksize = blksize
+        unit = blksize * window
+        if unit > READ_LIMIT:
+            self._piece = READ_LIMIT // blksize * blksize
+        else:
+            # Whole windows: none lies across two pieces as long as nothing is lost.
+            self._piece = unit * max(1, READ_AHEAD // unit)
+        self._gate = gate
+        gate.opened = self._announce
+        self._ready = ready
+        self._failed = failed
+        self._reading: Deferred[None] | None = None
+        self._wanted = False
+        self._closed = False
+
+    async def close(self) -> None:
+        """Close the handle.  Nothing is called any more."""
+        self._closed = True
+        self._gate.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+        await self._handle.close()
+
+    def _read(self, offset: int) -> None:
+        """Read the piece at C{offset}, one at a time; C{_arrived} may run before the return."""
+        length = min(self._piece, self._size - offset)
+        reading = Deferred.fromCoroutine(self._handle.readAt(offset, length))
+        waiting = reading.addCallbacks(self._came, self._broke, callbackArgs=(offset, length))
+        self._reading = None if waiting.called else waiting
+
+    def _came(self, data: bytes, offset: int, length: int) -> None:
+        self._reading = None
+        if self._closed:
+            return
+        if len(data) < length:
+            # Its size was announced, and the client counts on it.
+            self._failed(StorageUnavailable(None, "file changed while it was sent"))
+            return
+        self._arrived(offset, data)
+        self._announce()
+
+    def _broke(self, failure: Failure) -> None:
+        self._reading = None
+        if not self._closed:
+            self._failed(_asError(failure))
+
+    def _announce(self) -> None:
+        if self._wanted and not self._gate.shut and not self._closed:
+            self._wanted = False
+            self._ready()
+
+    def _arrived(self, offset: int, data: bytes) -> None:
+        """A piece is here."""
+
+
+class BlockReader(_Reader):
+    """
+    The blocks of a file as it is.
+
+    The file's size when it was opened rules: what is appended meanwhile is not sent.
+    """
+
+    _start = 0
+    _length = 0
+    _view = memoryview(b"")
+    #: A piece that was read and is not in use yet, and where it belongs.
+    _ahead = b""
+    _aheadAt = -1
+    _slow = False
+
+    def take(self, first: int, count: int) -> Sequence[bytes | memoryview] | None:
+        """
+        Up to C{count} blocks from block C{first} (1 is the first of all) on, in any
+        order of calls.  The last block, and only it, is shorter than the others.
+        L{None}: not yet, C{ready} will be called; or never, and C{failed} was.
+        """
+        if self._gate.shut:
+            self._wanted = True
+            return None
+        blksize, length = self._blksize, self._length
+        start = (first - 1) * blksize - self._start
+        stop = start + count * blksize
+        if start < 0 or stop > length:
+            if start >= 0 and self._start + length == self._size and start <= length:
+                # The end of the file: the last block has what is left, maybe nothing.
+                stop = length + 1
+            elif 0 <= start < length:
+                # The end of this piece; all its blocks are whole.
+                stop = length
+            elif self._install((first - 1) * blksize):
+                return self.take(first, count)
+            else:
+                return None
+        if self._gate.limited:
+            self._gate.spend(min(stop, length) - start)
+        view = self._view
+        if count == 1:
+            return (view[start : start + blksize],)
+        return [view[each : each + blksize] for each in range(start, stop, blksize)]
+
+    def _install(self, offset: int) -> bool:
+        """Make the piece at C{offset} the current one, if it can be had at once."""
+        if self._aheadAt != offset:
+            if self._reading is None:
+                self._read(offset)
+            if self._reading is not None:
+                self._slow = self._wanted = True
+                return False
+            if self._aheadAt != offset:
+                # It failed, and has been reported.
+                return False
+        self._start, self._length = offset, len(self._ahead)
+        self._view = memoryview(self._ahead)
+        self._ahead, self._aheadAt = b"", -1
+        following = offset + self._length
+        if self._slow and following < self._size:
+            # Storage that has to be waited for is asked before it is needed.
+            self._read(following)
+            self._slow = self._reading is not None
+        return True
+
+    def _arrived(self, offset: int, data: bytes) -> None:
+        self._ahead, self._aheadAt = data, offset
+
+
+class TranslatedReader(_Reader):
+    """
+    The blocks of a file whose line ends are converted on the way.
+
+    What was taken can be taken again as far back as two windows.
+    """
+
+    def __init__(
+        self,
+        handle: IReadHandle,
+        blksize: int,
+        window: int,
+        gate: RateGate,
+        ready: Callable[[], None],
+        failed: Callable[[FileHubError], None],
+        translator: Translator,
+    ) -> None:
+        super().__init__(handle, blksize, window, gate, ready, failed)
+        self._translator = translator
+        self._keep = 2 * blksize * window
+        self._buffer = bytearray()
+        #: Where the buffer begins in the converted file.
+        self._start = 0
+        #: How much of the file itself was read.
+        self._position = 0
+        self._ended = False
+
+    def take(self, first: int, count: int) -> Sequence[bytes | memoryview] | None:
+        """See L{BlockReader.take}."""
+        blksize = self._blksize
+        start = (first - 1) * blksize - self._start
+        stop = start + count * blksize
+        while len(self._buffer) < stop and not self._ended and self._reading is None:
+            if self._position < self._size:
+                before = self._position
+                self._read(before)
+                if self._reading is None and self._position == before:
+                    # It failed, and has been reported.
+                    return None
+            else:
+                self._buffer += self._translator.finish()
+                self._ended = True
+        if self._gate.shut or (self._reading is not None and len(self._buffer) < stop):
+            self._wanted = True
+            return None
+        if self._gate.limited:
+            self._gate.spend(min(stop, len(self._buffer)) - start)
+        places = range(start, min(stop, len(self._buffer) + 1), blksize)
+        blocks = [bytes(self._buffer[each : each + blksize]) for each in places]
+        if start > self._keep:
+            self._start += start - self._keep
+            del self._buffer[: start - self._keep]
+        return blocks
+
+    def _arrived(self, offset: int, data: bytes) -> None:
+        self._position = offset + len(data)
+        self._buffer += self._translator.feed(data)
+
+
+class BlockWriter:
+    """
+    Collects blocks and writes them in large pieces, in order.
+
+    @ivar nbytes: octets that came from the peer.
+    """
+
+    def __init__(
+        self,
+        handle: IWriteHandle,
+        gate: RateGate,
+        ready: Callable[[], None],
+        published: Callable[[], None],
+        failed: Callable[[FileHubError], None],
+        translator: Translator | None = None,
+    ) -> None:
+        """
+        @param ready: called when there is room again after L{append} said no.
+        @param published: called when L{finish} has brought the file to its place.
+        @param failed: called at most once, instead of the others from then on.
+        """
+        self._handle = handle
+        self._gate = gate
+        gate.opened = self._announce
+        self._ready = ready
+        self._published = published
+        self._failed = failed
+        self._translator = translator
+        self._offset = handle.position
+        self._parts: list[bytes] = []
+        self._waiting = 0
+        self._flying = 0
+        self._work: Deferred[None] | None = None
+        self._refused = False
+        self._finishing = False
+        self._committed = False
+        self._closed = False
+        self.nbytes = 0
+
+    def append(self, payload: bytes) -> bool:
+        """Take a block; whether there is room for another window."""
+        self._parts.append(payload)
+        size = len(payload)
+        self.nbytes += size
+        self._waiting += size
+        if self._waiting + size > WRITE_BATCH and self._work is None:
+            self._write()
+        if self._gate.limited:
+            self._gate.spend(size)
+        if self._waiting + self._flying >= WRITE_LIMIT or self._gate.shut:
+            self._refused = True
+            return False
+        return True
+
+    def finish(self) -> None:
+        """There is no more: write the rest and publish."""
+        self._finishing = True
+        if self._work is None:
+            self._write()
+
+    async def close(self) -> None:
+        """Abort, unless it was published.  Nothing is called any more."""
+        self._closed = True
+        self._gate.cancel()
+        self._parts.clear()
+        if self._work is not None:
+            # A commit that has begun is not interrupted; it decides.
+            await self._work
+        if not self._committed:
+            await self._handle.abort()
+
+    def _write(self) -> None:
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self._flying, self._waiting = self._waiting, 0
+        if self._translator is not None:
+            data = self._translator.feed(data)
+            if self._finishing:
+                data += self._translator.finish()
+        work = Deferred.fromCoroutine(self._store(data, self._finishing))
+        waiting = work.addCallbacks(self._stored, self._broke)
+        self._work = None if waiting.called else waiting
+
+    async def _store(self, data: bytes, last: bool) -> bool:
+        if data:
+            await self._handle.writeAt(self._offset, data)
+            self._offset += len(data)
+        if last and not self._closed:
+            await self._handle.commit()
+            self._committed = True
+        return last
+
+    def _stored(self, last: bool) -> None:
+        self._work = None
+        self._flying = 0
+        if self._closed:
+            return
+        if last:
+            self._published()
+        elif self._finishing or self._waiting >= WRITE_BATCH:
+            self._write()
+        else:
+            self._announce()
+
+    def _broke(self, failure: Failure) -> None:
+        self._work = None
+        if not self._closed:
+            self._failed(_asError(failure))
+
+    def _announce(self) -> None:
+        if (
+            self._refused
+            and not (self._closed or self._gate.shut or self._finishing)
+            and self._waiting + self._flying < WRITE_LIMIT
+        ):
+            self._refused = False
+            self._ready()
+
+
+__all__ = [
+    "READ_AHEAD",
+    "WRITE_BATCH",
+    "WRITE_LIMIT",
+    "BlockReader",
+    "BlockWriter",
+    "RateGate",
+    "TranslatedReader",
+]
