@@ -5,13 +5,15 @@ transfer protocol in front of it.
 The folder listing is the architecture.  Each layer may import those above it
 in this list, never those below:
 
-    errors, paths, attributes, credentials, events, deadlines, interfaces
+    errors, paths, permissions, attributes, credentials, events, deadlines,
+    interfaces
                  the vocabulary; L{filehub.interfaces} is THE file to read first
     vfs          storage: local, memory, mount table
     accounts     who may do what: portal, realm, policy, guard
     transfer     the only loops that move file bytes
     protocols    ftp, tftp, rfc913; they see the vocabulary and C{transfer}
-    service, registry, observers, config, tap, cli
+    remotes      other servers and local files, from the client's side
+    service, registry, observers, certificates, config, tap, cli
                  putting it together
 """
 

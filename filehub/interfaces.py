@@ -30,6 +30,7 @@ from filehub.attributes import (
 from filehub.credentials import Address, ConnectionInfo
 from filehub.events import Event
 from filehub.paths import VirtualPath
+from filehub.permissions import Permission
 
 # --- storage -----------------------------------------------------------------
 
@@ -287,6 +288,25 @@ class ISessionLimits(Interface):
     upload: IRateLimiter | None = Attribute("Limits STOR, WRQ, SIZE.")
 
 
+class IPermissionPolicy(Interface):
+    """
+    What an account may do where.  Pure and synchronous: the guard asks it for every
+    operation.
+    """
+
+    def permissionsFor(path: VirtualPath) -> Permission:
+        """The permissions at a canonical path (links resolved)."""
+
+    def reasonFor(path: VirtualPath) -> str:
+        """Which rule decides there, and where it was written, for the operator."""
+
+    def strictestBelow(path: VirtualPath) -> Permission:
+        """
+        What may be done everywhere at and below C{path}: renaming a directory moves
+        everything that lies in it.
+        """
+
+
 class IFileAccount(Interface):
     """The avatar that every protocol asks the portal for."""
 
@@ -386,6 +406,7 @@ __all__ = [
     "IEventSink",
     "IFileAccount",
     "IFileSystem",
+    "IPermissionPolicy",
     "IRandomAccess",
     "IRateLimiter",
     "IReadHandle",

@@ -16,6 +16,7 @@ PACKAGE = Path(filehub.__file__).parent
 VOCABULARY = {
     "errors",
     "paths",
+    "permissions",
     "attributes",
     "credentials",
     "events",
