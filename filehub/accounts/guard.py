@@ -1,0 +1,324 @@
+"""
+THE permission check.
+
+Theory of operation
+===================
+
+For every method: C{canonical = inner.resolve(path)}, then the policy is asked about
+C{canonical}, then the inner method works on C{canonical}.  Inner methods follow no
+links, so a link that is swapped in after the check makes the operation fail instead
+of escape, and C{/public/link -> /private} is judged as C{/private}.
+
+L{GUARDED} is the whole decision as data.  A test holds it against the interfaces, so
+a new method without a row fails the suite.  What the rows cannot say:
+
+  - Changing the mode needs C{M}, changing times C{T}; only what is asked for counts.
+  - A drop box (C{w} without C{l}, C{r} and C{d}) takes new files only: nothing is
+    replaced or continued there.
+  - Renaming must not disclose: a target that may be read needs a source that may be
+    read.  And a directory with a stricter rule somewhere below it, or below where it
+    would go, cannot be renamed at all.
+  - Listings leave out names that the account may do nothing with.
+  - New names without control characters, so that no listing and no log is forged.
+
+A denial never depends on whether the file exists: the policy is asked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from zope.interface import Interface, implementer
+
+from filehub.attributes import (
+    AttributeChanges,
+    DirectoryEntry,
+    Disposition,
+    FileAttributes,
+    SpaceUsage,
+)
+from filehub.errors import InvalidName, PermissionDenied
+from filehub.interfaces import (
+    IChecksums,
+    IDirectoryHandle,
+    IFileSystem,
+    IPermissionPolicy,
+    IRandomAccess,
+    IReadHandle,
+    IServerSideCopy,
+    ISpaceUsage,
+    ISymbolicLinks,
+    IWriteHandle,
+)
+from filehub.paths import VirtualPath
+from filehub.permissions import EVERYTHING, NOTHING, Permission, formatPermissions
+
+P = Permission
+
+#: To know of a file at all.
+_SEE: Final = P.ENTER | P.LIST | P.RETRIEVE
+
+
+class Row(NamedTuple):
+    """
+    What one path argument of one method needs.
+
+    @ivar argument: the parameter's name.
+    @ivar follow: is a link at the very end followed?
+    @ivar every: permissions that are all needed.
+    @ivar some: permissions of which one is needed; none if empty.
+    @ivar creates: may a name come into being?
+    """
+
+    argument: str
+    follow: bool
+    every: Permission
+    some: Permission = NOTHING
+    creates: bool = False
+
+
+GUARDED: Final[dict[str, tuple[Row, ...]]] = {
+    # IFileSystem
+    "resolve": (Row("path", True, NOTHING, EVERYTHING),),
+    "stat": (Row("path", False, NOTHING, _SEE),),
+    "openDirectory": (Row("path", True, P.LIST),),
+    "makeDirectory": (Row("path", False, P.MAKE, creates=True),),
+    "removeDirectory": (Row("path", False, P.DELETE),),
+    "removeFile": (Row("path", False, P.DELETE),),
+    "rename": (
+        Row("source", False, P.RENAME),
+        Row("target", False, NOTHING, P.RENAME | P.STORE | P.MAKE, creates=True),
+    ),
+    "setAttributes": (Row("path", True, NOTHING, P.MODE | P.TIME),),
+    "openForReading": (Row("path", True, P.RETRIEVE),),
+    "openForWriting": (Row("path", True, NOTHING, P.STORE | P.APPEND, creates=True),),
+    # IRandomAccess
+    "openForUpdate": (Row("path", True, P.STORE, creates=True),),
+    # ISymbolicLinks
+    "readLink": (Row("path", False, NOTHING, _SEE),),
+    "makeLink": (Row("path", False, P.STORE, creates=True),),
+    # ISpaceUsage
+    "space": (Row("path", True, NOTHING, EVERYTHING),),
+    # IServerSideCopy
+    "copy": (
+        Row("source", True, P.RETRIEVE),
+        Row("target", True, P.STORE, creates=True),
+    ),
+    # IChecksums
+    "digest": (Row("path", True, P.RETRIEVE),),
+}
+
+#: The optional interfaces that are guarded, each provided only if the inner one is.
+CAPABILITIES: Final = (IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
+
+
+class Denial(PermissionDenied):
+    """
+    The guard's no.
+
+    @ivar reason: the permission that was missing and the rule that decided: for the
+        operator, never for the client.
+    """
+
+    def __init__(self, path: VirtualPath, reason: str) -> None:
+        super().__init__(path)
+        self.reason = reason
+
+
+@implementer(IFileSystem)
+class GuardedFileSystem:
+    """See this module's introduction."""
+
+    def __init__(self, inner: IFileSystem, policy: IPermissionPolicy) -> None:
+        self._inner = inner
+        self._policy = policy
+
+    def __conform__(self, interface: type[Interface]) -> Any:
+        """Adaptation: a capability is there if the inner file system has it."""
+        if interface in CAPABILITIES and interface(self._inner, None) is not None:
+            return self
+        return None
+
+    # --- the decision
+
+    async def _admit(self, row: Row, path: VirtualPath) -> VirtualPath:
+        """
+        The canonical path, if the row's needs are met there.
+
+        @raise Denial: they are not.
+        """
+        canonical = await self._inner.resolve(path, followFinal=row.follow)
+        granted = self._policy.permissionsFor(canonical)
+        missing = row.every & ~granted
+        if missing:
+            raise self._denial(path, canonical, f"needs {formatPermissions(missing)}")
+        if row.some and not row.some & granted:
+            raise self._denial(path, canonical, f"needs one of {formatPermissions(row.some)}")
+        if row.creates and not canonical.name.isprintable():
+            _refuseControls(canonical)
+        return canonical
+
+    def _denial(self, path: VirtualPath, canonical: VirtualPath, need: str) -> Denial:
+        return Denial(path, f"{need} at {canonical}: {self._policy.reasonFor(canonical)}")
+
+    def _isDropBox(self, canonical: VirtualPath) -> bool:
+        granted = self._policy.permissionsFor(canonical)
+        return not granted & (P.LIST | P.RETRIEVE | P.DELETE)
+
+    # --- IFileSystem
+
+    async def resolve(self, path: VirtualPath, *, followFinal: bool = True) -> VirtualPath:
+        """See L{IFileSystem.resolve}."""
+        row = GUARDED["resolve"][0]
+        return await self._admit(row._replace(follow=followFinal), path)
+
+    async def stat(self, path: VirtualPath) -> FileAttributes:
+        """See L{IFileSystem.stat}."""
+        canonical = await self._admit(GUARDED["stat"][0], path)
+        return await self._inner.stat(canonical)
+
+    async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
+        """See L{IFileSystem.openDirectory}."""
+        canonical = await self._admit(GUARDED["openDirectory"][0], path)
+        handle = await self._inner.openDirectory(canonical)
+        if self._policy.strictestBelow(canonical) == self._policy.permissionsFor(canonical):
+            # Nothing below has a rule of its own: all that is listed may be seen.
+            return handle
+        return _FilteredDirectory(handle, canonical, self._policy)
+
+    async def makeDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.makeDirectory}."""
+        canonical = await self._admit(GUARDED["makeDirectory"][0], path)
+        await self._inner.makeDirectory(canonical)
+
+    async def removeDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.removeDirectory}."""
+        canonical = await self._admit(GUARDED["removeDirectory"][0], path)
+        await self._inner.removeDirectory(canonical)
+
+    async def removeFile(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.removeFile}."""
+        canonical = await self._admit(GUARDED["removeFile"][0], path)
+        await self._inner.removeFile(canonical)
+
+    async def rename(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
+        """See L{IFileSystem.rename}."""
+        rows = GUARDED["rename"]
+        canonical = await self._admit(rows[0], source)
+        destination = await self._admit(rows[1], target)
+        before = self._policy.permissionsFor(canonical)
+        after = self._policy.permissionsFor(destination)
+        if P.RETRIEVE in after and P.RETRIEVE not in before:
+            raise self._denial(source, canonical, "needs r, as the new place can be read")
+        if replace and not after & (P.DELETE | P.STORE):
+            raise self._denial(target, destination, "needs one of dw to replace a file")
+        for place, granted, asked in ((canonical, before, source), (destination, after, target)):
+            if self._policy.strictestBelow(place) != granted:
+                raise self._denial(asked, place, "a stricter rule below it forbids renaming")
+        await self._inner.rename(canonical, destination, replace=replace)
+
+    async def setAttributes(self, path: VirtualPath, changes: AttributeChanges) -> None:
+        """See L{IFileSystem.setAttributes}."""
+        needed = NOTHING
+        if changes.mode is not None:
+            needed |= P.MODE
+        if changes.modified is not None or changes.accessed is not None:
+            needed |= P.TIME
+        row = GUARDED["setAttributes"][0]._replace(every=needed)
+        canonical = await self._admit(row, path)
+        await self._inner.setAttributes(canonical, changes)
+
+    async def openForReading(self, path: VirtualPath) -> IReadHandle:
+        """See L{IFileSystem.openForReading}."""
+        canonical = await self._admit(GUARDED["openForReading"][0], path)
+        return await self._inner.openForReading(canonical)
+
+    async def openForWriting(
+        self, path: VirtualPath, disposition: Disposition, *, sizeHint: int | None = None
+    ) -> IWriteHandle:
+        """See L{IFileSystem.openForWriting}."""
+        appends = disposition is Disposition.APPEND
+        row = _APPENDING if appends else _STORING
+        canonical = await self._admit(row, path)
+        if not appends and self._isDropBox(canonical):
+            disposition = Disposition.CREATE
+        return await self._inner.openForWriting(canonical, disposition, sizeHint=sizeHint)
+
+    # --- capabilities
+
+    async def openForUpdate(
+        self, path: VirtualPath, offset: int, *, sizeHint: int | None = None
+    ) -> IWriteHandle:
+        """See L{IRandomAccess.openForUpdate}."""
+        canonical = await self._admit(GUARDED["openForUpdate"][0], path)
+        if self._isDropBox(canonical):
+            raise self._denial(path, canonical, "a drop box takes new files only")
+        access = IRandomAccess(self._inner)
+        return await access.openForUpdate(canonical, offset, sizeHint=sizeHint)
+
+    async def readLink(self, path: VirtualPath) -> str:
+        """See L{ISymbolicLinks.readLink}."""
+        canonical = await self._admit(GUARDED["readLink"][0], path)
+        return await ISymbolicLinks(self._inner).readLink(canonical)
+
+    async def makeLink(self, path: VirtualPath, target: str) -> None:
+        """See L{ISymbolicLinks.makeLink}."""
+        canonical = await self._admit(GUARDED["makeLink"][0], path)
+        await ISymbolicLinks(self._inner).makeLink(canonical, target)
+
+    async def space(self, path: VirtualPath) -> SpaceUsage:
+        """See L{ISpaceUsage.space}."""
+        canonical = await self._admit(GUARDED["space"][0], path)
+        return await ISpaceUsage(self._inner).space(canonical)
+
+    async def copy(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
+        """See L{IServerSideCopy.copy}."""
+        rows = GUARDED["copy"]
+        canonical = await self._admit(rows[0], source)
+        destination = await self._admit(rows[1], target)
+        replace = replace and not self._isDropBox(destination)
+        await IServerSideCopy(self._inner).copy(canonical, destination, replace=replace)
+
+    async def digest(
+        self, path: VirtualPath, algorithm: str, offset: int = 0, length: int | None = None
+    ) -> bytes:
+        """See L{IChecksums.digest}."""
+        canonical = await self._admit(GUARDED["digest"][0], path)
+        return await IChecksums(self._inner).digest(canonical, algorithm, offset, length)
+
+
+_STORING: Final = GUARDED["openForWriting"][0]._replace(every=P.STORE)
+_APPENDING: Final = GUARDED["openForWriting"][0]._replace(every=P.APPEND)
+
+
+def _refuseControls(path: VirtualPath) -> None:
+    """Not printable is more than control characters: look again, slowly."""
+    if any(each < " " or "\x7f" <= each < "\xa0" for each in path.name):
+        raise InvalidName(path, "control characters in a new name")
+
+
+@implementer(IDirectoryHandle)
+class _FilteredDirectory:
+    """A listing without the names that the account may do nothing with."""
+
+    def __init__(
+        self, inner: IDirectoryHandle, path: VirtualPath, policy: IPermissionPolicy
+    ) -> None:
+        self._inner = inner
+        self._path = path
+        self._policy = policy
+
+    async def nextPage(self) -> Sequence[DirectoryEntry]:
+        """See L{IDirectoryHandle.nextPage}."""
+        while page := await self._inner.nextPage():
+            shown = [
+                entry for entry in page if self._policy.permissionsFor(self._path.child(entry.name))
+            ]
+            if shown:
+                return shown
+        return []
+
+    async def close(self) -> None:
+        """See L{IDirectoryHandle.close}."""
+        await self._inner.close()

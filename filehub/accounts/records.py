@@ -1,0 +1,99 @@
+"""
+What is known of accounts before anybody logs in, and where it is looked up.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from filehub.accounts.policy import PathRule
+from filehub.interfaces import IRateLimiter
+from filehub.paths import ROOT, VirtualPath
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: The name under which anonymous sessions appear.
+ANONYMOUS_NAME = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """
+    An L{ISessionLimits<filehub.interfaces.ISessionLimits>}.
+
+    @ivar maximumSessions: at one time over all protocols; L{None} for the server's.
+    @ivar idle: seconds; L{None} for the listener's.
+    """
+
+    maximumSessions: int | None = None
+    idle: float | None = None
+    download: IRateLimiter | None = None
+    upload: IRateLimiter | None = None
+
+
+NO_LIMITS = AccountLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """
+    One account.
+
+    @ivar password: a PHC string; L{None} where nobody logs in by password.
+    @ivar account: the ACCT password (RFC 913, RFC 959) as a PHC string, if one is
+        wanted on top.
+    @ivar groupRules: the rules of each group.
+    """
+
+    name: str
+    password: str | None = field(default=None, repr=False)
+    account: str | None = field(default=None, repr=False)
+    home: VirtualPath = ROOT
+    rules: tuple[PathRule, ...] = ()
+    groupRules: tuple[tuple[PathRule, ...], ...] = ()
+    limits: AccountLimits = NO_LIMITS
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """
+    Clients from this network are that account, for protocols without a login.
+
+    @ivar protocols: e.g. C{{"tftp"}}.
+    """
+
+    network: Network
+    account: str
+    protocols: frozenset[str]
+
+
+class AccountSource(Protocol):
+    """Where accounts are found."""
+
+    async def find(self, name: str) -> AccountRecord | None:
+        """The account of this name."""
+
+    async def findAnonymous(self) -> AccountRecord | None:
+        """The account of anonymous logins, if they are allowed."""
+
+
+class AccountTable:
+    """Accounts in memory: an L{AccountSource}."""
+
+    def __init__(
+        self, accounts: Iterable[AccountRecord], anonymous: AccountRecord | None = None
+    ) -> None:
+        self._accounts: Mapping[str, AccountRecord] = {each.name: each for each in accounts}
+        self._anonymous = anonymous
+
+    async def find(self, name: str) -> AccountRecord | None:
+        """See L{AccountSource.find}."""
+        return self._accounts.get(name)
+
+    async def findAnonymous(self) -> AccountRecord | None:
+        """See L{AccountSource.findAnonymous}."""
+        return self._anonymous

@@ -1,0 +1,48 @@
+"""
+The only place that puts the layers of a file system together:
+
+    Audited( Guarded( MountTable( the account's view of each storage )))
+
+Audit is outermost, so that denials are recorded; the guard is next, so that nothing
+below it is reached without a permission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from filehub.accounts.audit import AuditedFileSystem
+from filehub.accounts.guard import GuardedFileSystem
+from filehub.credentials import ConnectionInfo
+from filehub.interfaces import IEventSink, IFileSystem, IPermissionPolicy, IStorage
+from filehub.paths import VirtualPath
+from filehub.vfs.mount import MountTable
+
+
+class AccountView:
+    """
+    What an account sees, apart from the one connection that looks: made once and
+    shared by all its sessions.
+    """
+
+    __slots__ = ("guarded", "policy")
+
+    def __init__(
+        self, name: str, mounts: Mapping[VirtualPath, IStorage], policy: IPermissionPolicy
+    ) -> None:
+        views = {point: storage.viewFor(name) for point, storage in mounts.items()}
+        self.policy = policy
+        self.guarded = GuardedFileSystem(MountTable(views), policy)
+
+    def forConnection(
+        self, name: str, connection: ConnectionInfo | None, sink: IEventSink | None
+    ) -> IFileSystem:
+        """
+        The file system of one session.
+
+        @param connection: L{None} if an embedder's protocol does not tell; then
+            nothing is told to the observers either.
+        """
+        if sink is None or connection is None:
+            return self.guarded
+        return AuditedFileSystem(self.guarded, sink, connection, name)
