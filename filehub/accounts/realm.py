@@ -88,7 +88,7 @@ class FileHubRealm:
             avatar = account if interface is IFileAccount else interface(account, None)
             if avatar is not None:
                 return interface, avatar, _nothingToDo
-        raise NotImplementedError(f"{name} provides none of {interfaces}")
+        raise TypeError(f"the account {name} provides none of {interfaces}")
 
     def _viewOf(self, record: AccountRecord) -> AccountView:
         # A record is immutable: one that was changed is another one.

@@ -1,0 +1,225 @@
+"""
+The door in front of the portal: what guessing passwords costs.
+
+Theory of operation
+===================
+
+Failures are counted for the client's address (an IPv6 client's /64, for it owns all
+of that) and for the pair of address and user name, over all protocols together.  The
+answer to a failure is held back, longer with each; after C{attempts} failures within
+C{window} the address is not asked any more for C{duration}.  Holding back is a
+delayed call: nothing blocks, and clients that log in rightly are never delayed.
+
+User names alone never lock: anybody could then lock out anybody.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Interface
+
+from filehub.accounts.records import ANONYMOUS_NAME, Network
+from filehub.credentials import AccountRequired, ConnectionInfo, IPeerAddress
+from filehub.events import LoggedIn, LoginRefused
+from filehub.interfaces import IEventSink
+from filehub.paths import decodeName
+
+#: Addresses and pairs that are remembered; the longest unused are forgotten.
+CAPACITY: Final = 10_000
+#: Seconds that a checker may take.
+PATIENCE: Final = 30.0
+
+LOOPBACK: Final[tuple[Network, ...]] = (
+    ipaddress.ip_network("127.0.0.0/8"),
+    ipaddress.ip_network("::1/128"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleSettings:
+    """
+    @ivar delay: seconds that the first failure's answer is held back; doubled for
+        each further one up to C{longestDelay}.
+    @ivar attempts: failures within C{window} seconds after which an address is shut
+        out for C{duration} seconds; 0 never shuts anybody out.
+    @ivar exempt: networks that are delayed but never shut out.
+    """
+
+    delay: float = 1.0
+    longestDelay: float = 16.0
+    attempts: int = 10
+    window: float = 600.0
+    duration: float = 900.0
+    exempt: tuple[Network, ...] = LOOPBACK
+
+
+class _Failures:
+    """
+    How often something failed lately.
+
+    @ivar until: shut out until then.
+    """
+
+    __slots__ = ("count", "last", "until")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last = 0.0
+        self.until = 0.0
+
+
+class _Table:
+    """Failures by key, bounded."""
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._rows: OrderedDict[object, _Failures] = OrderedDict()
+
+    def find(self, key: object, now: float) -> _Failures | None:
+        """What is still remembered for this key."""
+        row = self._rows.get(key)
+        if row is not None and row.last + self._window <= now and row.until <= now:
+            del self._rows[key]
+            return None
+        return row
+
+    def add(self, key: object, now: float) -> _Failures:
+        """One more failure."""
+        row = self.find(key, now)
+        if row is None:
+            row = self._rows[key] = _Failures()
+            if len(self._rows) > CAPACITY:
+                self._rows.popitem(last=False)
+        row.count += 1
+        row.last = now
+        self._rows.move_to_end(key)
+        return row
+
+    def forget(self, key: object) -> None:
+        """It has been done rightly."""
+        self._rows.pop(key, None)
+
+
+class ThrottledPortal:
+    """
+    A L{Portal} to the protocols; see this module's introduction.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        portal: Portal,
+        clock: IReactorTime,
+        sink: IEventSink | None = None,
+        settings: ThrottleSettings | None = None,
+    ) -> None:
+        self._portal = portal
+        self._clock = clock
+        self._sink = sink
+        self._settings = settings or ThrottleSettings()
+        self._addresses = _Table(self._settings.window)
+        self._pairs = _Table(self._settings.window)
+
+    def login(
+        self, credentials: Any, mind: Any, *interfaces: type[Interface]
+    ) -> Deferred[tuple[type[Interface], Any, Callable[[], None]]]:
+        """
+        See L{Portal.login}.  Every failure is a L{LoginFailed} without a clue.
+        """
+        if IPeerAddress.providedBy(credentials) or not isinstance(mind, ConnectionInfo):
+            # Nothing is guessed here.
+            return self._portal.login(credentials, mind, *interfaces)
+        return Deferred.fromCoroutine(self._login(credentials, mind, interfaces))
+
+    async def _login(
+        self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
+    ) -> tuple[type[Interface], Any, Callable[[], None]]:
+        user = decodeName(getattr(credentials, "username", ANONYMOUS_NAME.encode()))
+        address = _group(mind.peer.host)
+        known = self._addresses.find(address, self._clock.seconds())
+        if known is not None and known.until > self._clock.seconds():
+            await self._refuse(mind, user, "address is shut out", address)
+        try:
+            result = await self._ask(credentials, mind, interfaces)
+        except AccountRequired:
+            raise
+        except LoginFailed as error:
+            await self._refuse(mind, user, str(error) or "refused", address)
+            raise
+        except Exception:
+            self._log.failure("a login could not be checked")
+            await self._refuse(mind, user, "the login could not be checked", address)
+            raise
+        self._pairs.forget((address, user))
+        if self._sink is not None:
+            self._sink.emit(LoggedIn(mind, result[1].name if hasattr(result[1], "name") else user))
+        return result
+
+    async def _ask(
+        self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
+    ) -> Any:
+        """The portal's answer; one that comes too late is logged out again."""
+        asking = self._portal.login(credentials, mind, *interfaces)
+        if asking.called:
+            return await asking
+        waiting: Deferred[Any] = Deferred()
+
+        def answered(result: Any) -> None:
+            if not waiting.called:
+                waiting.callback(result)
+            elif not isinstance(result, Failure):
+                result[2]()
+
+        asking.addBoth(answered)
+        waiting.addTimeout(PATIENCE, self._clock, lambda *_: _tooLate())
+        return await waiting
+
+    async def _refuse(self, mind: ConnectionInfo, user: str, reason: str, address: object) -> None:
+        """Count, tell, wait, and fail."""
+        settings = self._settings
+        now = self._clock.seconds()
+        pair = self._pairs.add((address, user), now)
+        whole = self._addresses.add(address, now)
+        if settings.attempts and whole.count >= settings.attempts and not self._isExempt(mind):
+            whole.until = now + settings.duration
+        if self._sink is not None:
+            self._sink.emit(LoginRefused(mind, user, reason))
+        # Not a power of an unbounded number: the count may be large.
+        steps = min(pair.count - 1, 16)
+        delay = min(settings.longestDelay, settings.delay * 2**steps)
+        if delay:
+            waiting: Deferred[None] = Deferred(lambda _: call.cancel())
+            call = self._clock.callLater(delay, waiting.callback, None)
+            await waiting
+        raise UnauthorizedLogin
+
+    def _isExempt(self, mind: ConnectionInfo) -> bool:
+        address = ipaddress.ip_address(mind.peer.host.partition("%")[0])
+        return any(
+            address.version == network.version and address in network
+            for network in self._settings.exempt
+        )
+
+
+def _tooLate() -> Failure:
+    return Failure(UnauthorizedLogin("the check took too long"))
+
+
+def _group(host: str) -> object:
+    """What one client is taken to own: an IPv4 address, or a /64."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        return int(address) >> 64
+    return address
