@@ -46,6 +46,10 @@ LOOPBACK: Final[tuple[Network, ...]] = (
 )
 
 
+#: What a portal answers with.
+_Login = tuple[type[Interface], Any, Callable[[], None]]
+
+
 @dataclass(frozen=True, slots=True)
 class ThrottleSettings:
     """
@@ -132,9 +136,7 @@ class ThrottledPortal:
         self._addresses = _Table(self._settings.window)
         self._pairs = _Table(self._settings.window)
 
-    def login(
-        self, credentials: Any, mind: Any, *interfaces: type[Interface]
-    ) -> Deferred[tuple[type[Interface], Any, Callable[[], None]]]:
+    def login(self, credentials: Any, mind: Any, *interfaces: type[Interface]) -> Deferred[_Login]:
         """
         See L{Portal.login}.  Every failure is a L{LoginFailed} without a clue.
         """
@@ -145,14 +147,14 @@ class ThrottledPortal:
 
     async def _login(
         self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
-    ) -> tuple[type[Interface], Any, Callable[[], None]]:
+    ) -> _Login:
         user = decodeName(getattr(credentials, "username", ANONYMOUS_NAME.encode()))
         address = _group(mind.peer.host)
         known = self._addresses.find(address, self._clock.seconds())
         if known is not None and known.until > self._clock.seconds():
             await self._refuse(mind, user, "address is shut out", address)
         try:
-            result = await self._ask(credentials, mind, interfaces)
+            result: _Login = await self._ask(credentials, mind, interfaces)
         except AccountRequired:
             raise
         except LoginFailed as error:
@@ -213,8 +215,8 @@ class ThrottledPortal:
         )
 
 
-def _tooLate() -> Failure:
-    return Failure(UnauthorizedLogin("the check took too long"))
+def _tooLate() -> None:
+    raise UnauthorizedLogin("the check took too long")
 
 
 def _group(host: str) -> object:
