@@ -89,9 +89,9 @@ def boundPorts(protocol: str) -> set[int]:
 def until(condition: Callable[[], object], what: str, seconds: float = ANSWER) -> None:
     """Wait until the condition holds, or fail and say C{what} did not happen."""
     limit = time.monotonic() + seconds
-    while not condition():
+    while not (value := condition()):
         if time.monotonic() > limit:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {seconds} s: {what} (it is {value!r})")
         time.sleep(0.01)
 
 

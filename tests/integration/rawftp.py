@@ -181,6 +181,14 @@ class RawFTP:
         self.final(226)
         return received
 
+    def names(self, folder: str) -> list[bytes]:
+        """What is in a folder, sorted, by MLSD."""
+        lines = self.retrieve(f"MLSD {folder}").split(b"\r\n")[:-1]
+        found = [line.split(b" ", 1) for line in lines]
+        return sorted(
+            name for facts, name in found if not {b"cdir", b"pdir"} & set(re.split(b"[;=]", facts))
+        )
+
     def store(self, line: str | bytes, content: bytes) -> Reply:
         """A whole upload over a passive connection; returns the final reply."""
         with self.passive() as data:

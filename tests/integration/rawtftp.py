@@ -30,12 +30,17 @@ def error(code: int, text: bytes = b"") -> bytes:
 
 
 class RawTFTP:
-    """One client socket, and the address that the server answers it from."""
+    """
+    One client socket, and the address that the server answers it from.
+
+    @ivar patience: seconds to wait for a datagram.
+    """
+
+    patience = ANSWER
 
     def __init__(self, port: int, host: str = "127.0.0.1", *, source: str | None = None) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
-        self.socket.settimeout(ANSWER)
         self.socket.bind((source or host, 0))
         self.server: tuple[str, int] = (host, port)
         self.transfer: tuple[str, int] | None = None
@@ -51,13 +56,13 @@ class RawTFTP:
         self.socket.sendto(packet, self.server)
         return self.receive()
 
-    def receive(self, timeout: float = ANSWER) -> bytes:
+    def receive(self, timeout: float | None = None) -> bytes:
         """
         The next datagram.
 
         @raise TimeoutError: none came.
         """
-        self.socket.settimeout(timeout)
+        self.socket.settimeout(self.patience if timeout is None else timeout)
         packet, address = self.socket.recvfrom(1 << 16)
         self.transfer = address[:2]
         return packet

