@@ -1,0 +1,290 @@
+"""
+Where events go: the log, the transfer log, all of them at once.
+
+Events carry text from clients.  It is escaped here, once, for all that is written for
+people, so that no name can forge a line or drive a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, Literal, TextIO
+
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
+from zope.interface import implementer
+
+from filehub.credentials import ConnectionInfo
+from filehub.errors import ConfigurationError
+from filehub.events import (
+    Denied,
+    Direction,
+    Event,
+    LoggedIn,
+    LoginRefused,
+    NameChanged,
+    Outcome,
+    ProtocolViolation,
+    SessionEnded,
+    SessionRefused,
+    SessionStarted,
+    TransferEnded,
+)
+from filehub.interfaces import IEventSink
+
+#: The longest text from a client that is logged.
+_LONGEST: Final = 512
+
+
+def escaped(text: str) -> str:
+    """
+    C{text} on one line, with everything that is not plainly printable (control and
+    bidirectional characters, bytes that are no UTF-8) as backslash escapes.
+    """
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "..."
+    if text.isprintable():
+        return text.replace("\\", "\\\\")
+    return "".join(
+        "\\\\" if each == "\\" else each if each.isprintable() else _escape(each) for each in text
+    )
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:
+        # A byte that was not UTF-8.
+        return f"\\x{number - 0xDC00:02x}"
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+@implementer(IEventSink)
+class Sinks:
+    """Several sinks as one; one that fails does not keep the event from the others."""
+
+    _log = Logger()
+
+    def __init__(self, sinks: Iterable[IEventSink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def emit(self, event: Event) -> None:
+        """See L{IEventSink.emit}."""
+        for sink in self._sinks:
+            try:
+                sink.emit(event)
+            except Exception:
+                self._log.failure("an event sink failed")
+
+
+#: Which events are worth which level.
+_LEVELS: Final[dict[type[Event], LogLevel]] = {
+    SessionStarted: LogLevel.debug,
+    SessionEnded: LogLevel.debug,
+    SessionRefused: LogLevel.warn,
+    LoggedIn: LogLevel.info,
+    LoginRefused: LogLevel.warn,
+    Denied: LogLevel.info,
+    NameChanged: LogLevel.info,
+    TransferEnded: LogLevel.info,
+    ProtocolViolation: LogLevel.warn,
+}
+
+
+@implementer(IEventSink)
+class LogSink:
+    """
+    A line for each event in Twisted's log.  The address comes first and what clients
+    chose comes last, as tools that read logs for attacks need it.
+    """
+
+    log = Logger(namespace="filehub")
+
+    def __init__(self, level: LogLevel = LogLevel.info) -> None:
+        """
+        @param level: lesser events are not even formatted.
+        """
+        self._kinds = frozenset(kind for kind, each in _LEVELS.items() if each >= level)
+
+    def emit(self, event: Event) -> None:
+        """See L{IEventSink.emit}."""
+        kind = type(event)
+        if kind not in self._kinds:
+            return
+        connection = event.connection
+        self.log.emit(
+            _LEVELS[kind],
+            "{protocol} {peer} #{session} {name}{facts}",
+            protocol=connection.protocol,
+            peer=connection.peer.host,
+            session=connection.sessionId,
+            name=kind.__name__,
+            facts="".join(f" {name}={_shown(value)}" for name, value in factsOf(event)),
+            filehubEvent=event,
+        )
+
+
+def factsOf(event: Event) -> list[tuple[str, Any]]:
+    """The fields of an event besides its connection, without the empty ones."""
+    found: list[tuple[str, Any]] = []
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name == "connection" or value is None or value == "" or value == ():
+            continue
+        if field.name == "notes":
+            found.extend(value)
+        else:
+            found.append((field.name, value))
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, (Outcome, Direction)):
+        value = value.value
+    text = escaped(str(value))
+    return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text else text
+
+
+@implementer(IEventSink)
+class TransferLogSink:
+    """
+    The transfer log that wu-ftpd began and every log analyser reads (xferlog(5)): one
+    line for each transfer.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        """
+        @raise ConfigurationError: it cannot be written.
+        """
+        self._path = path
+        self._clock = clock
+        self._broken = False
+        try:
+            self._file: TextIO = open(  # noqa: SIM115 (it stays open)
+                path, "a", buffering=1, encoding="ascii", errors="backslashreplace"
+            )
+        except OSError as error:
+            raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from None
+
+    def emit(self, event: Event) -> None:
+        """See L{IEventSink.emit}.  A full disk stops the log, not the server."""
+        if not isinstance(event, TransferEnded):
+            return
+        try:
+            self._file.write(self._line(event))
+            self._broken = False
+        except OSError as error:
+            if not self._broken:
+                self._broken = True
+                self._log.error(
+                    "cannot write {path}: {error}", path=str(self._path), error=error.strerror
+                )
+
+    def _line(self, event: TransferEnded) -> str:
+        moment = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(self._clock()))
+        complete = event.outcome in (Outcome.COMPLETED, Outcome.UNCONFIRMED)
+        anonymous = event.account == "anonymous"
+        words = (
+            moment,
+            str(max(1, round(event.seconds))),
+            event.connection.peer.host,
+            str(event.nbytes),
+            escaped(str(event.path)).replace(" ", "_"),
+            "b",
+            "_",
+            "i" if event.direction is Direction.UPLOAD else "o",
+            "a" if anonymous else "r",
+            escaped(event.account).replace(" ", "_"),
+            event.connection.protocol,
+            "0",
+            "*",
+            "c" if complete else "i",
+        )
+        return " ".join(words) + "\n"
+
+    def close(self) -> None:
+        """No event may follow."""
+        self._file.close()
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """
+    Twisted's log as text or as JSON lines, for standard output.
+
+    @ivar level: lesser records are left out.
+    """
+
+    def __init__(
+        self, stream: TextIO, form: Literal["text", "json"], level: LogLevel = LogLevel.info
+    ) -> None:
+        self._stream = stream
+        self._asJSON = form == "json"
+        self.level = level
+
+    def __call__(self, record: Any) -> None:
+        """See L{ILogObserver}."""
+        level = record.get("log_level", LogLevel.info)
+        if level < self.level:
+            return
+        text = self._json(record, level) if self._asJSON else self._text(record, level)
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads us any more; there is no better place to complain.
+            self.level = LogLevel.critical
+
+    def _text(self, record: Any, level: LogLevel) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record["log_time"]))
+        return f"{moment} {level.name:<5} {_message(record)}"
+
+    def _json(self, record: Any, level: LogLevel) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record["log_time"]))
+        fraction = f"{record['log_time'] % 1:.3f}"[1:]
+        row: dict[str, Any] = {"time": f"{moment}{fraction}Z", "level": level.name}
+        event = record.get("filehubEvent")
+        if event is None:
+            row["message"] = _message(record)
+        else:
+            row["event"] = type(event).__name__
+            row.update(_plain(event.connection))
+            row.update((name, _jsonable(value)) for name, value in factsOf(event))
+        return json.dumps(row)
+
+
+def _message(record: Any) -> str:
+    """One message: its own line breaks (tracebacks) stay, other controls do not."""
+    text = formatEvent(record)
+    if "log_failure" in record:
+        text += "\n" + record["log_failure"].getTraceback()
+    return "\n  ".join(
+        "".join(each if each.isprintable() else _escape(each) for each in line)
+        for line in text.splitlines()
+    )
+
+
+def _plain(connection: ConnectionInfo) -> dict[str, Any]:
+    return {
+        "protocol": connection.protocol,
+        "session": connection.sessionId,
+        "peer": connection.peer.host,
+        "port": connection.peer.port,
+        "secure": connection.secure,
+    }
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (Outcome, Direction)):
+        return value.value
+    return escaped(str(value))

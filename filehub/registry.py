@@ -1,0 +1,203 @@
+"""
+All live sessions, over all protocols, and the caps on them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from filehub.accounts.records import ANONYMOUS_NAME
+from filehub.credentials import Address, ConnectionInfo
+from filehub.errors import LimitExceeded
+from filehub.events import SessionEnded, SessionRefused, SessionStarted
+from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
+
+#: The protocol whose clients do not log in.
+_LOGINLESS: Final = "tftp"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCaps:
+    """
+    @ivar total: sessions at one time.
+    @ivar perAddress: from one IPv4 address, or one IPv6 /64.
+    @ivar perUser: of one account that has no cap of its own.
+
+    Anonymous sessions are many users, and so are the machines that a network account
+    stands for: they do not count for C{perUser}.  TFTP has a session per file and
+    caps of its own for each client, so it counts for C{total} only.
+    """
+
+    total: int = 1000
+    perAddress: int = 20
+    perUser: int = 10
+
+
+@implementer(ISessionSlot)
+class SessionSlot:
+    """See L{ISessionSlot}."""
+
+    __slots__ = ("_group", "_registry", "account", "activity", "connection", "disconnect", "since")
+
+    def __init__(
+        self,
+        registry: SessionRegistry,
+        connection: ConnectionInfo,
+        group: object,
+        disconnect: Callable[[str], None],
+        since: float,
+    ) -> None:
+        self._registry = registry
+        self._group = group
+        self.connection = connection
+        self.disconnect = disconnect
+        self.since = since
+        self.account: str | None = None
+        self.activity = ""
+
+    def secured(self) -> None:
+        """See L{ISessionSlot.secured}."""
+        self.connection = replace(self.connection, secure=True)
+
+    def loggedIn(self, account: IFileAccount) -> None:
+        """See L{ISessionSlot.loggedIn}."""
+        self.loggedOut()
+        self._registry.countIn(self.connection.protocol, account)
+        self.account = account.name
+
+    def loggedOut(self) -> None:
+        """See L{ISessionSlot.loggedOut}."""
+        if self.account is not None:
+            self._registry.countOut(self.connection.protocol, self.account)
+            self.account = None
+
+    def doing(self, activity: str) -> None:
+        """See L{ISessionSlot.doing}."""
+        self.activity = activity
+
+    def leave(self, reason: str) -> None:
+        """See L{ISessionSlot.leave}."""
+        self._registry.remove(self, self._group, reason)
+
+
+@implementer(ISessionRegistry)
+class SessionRegistry:
+    """
+    See L{ISessionRegistry}.
+
+    @ivar caps: may be replaced at any time; it holds for sessions that come.
+    @ivar refused: how many were turned away, by reason.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, caps: SessionCaps | None = None, sink: IEventSink | None = None
+    ) -> None:
+        self.caps = caps or SessionCaps()
+        self.refused: Counter[str] = Counter()
+        self._clock = clock
+        self._sink = sink
+        self._ids = itertools.count(1)
+        self._slots: dict[int, SessionSlot] = {}
+        self._groups: Counter[object] = Counter()
+        self._users: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __iter__(self) -> Iterator[SessionSlot]:
+        """All sessions, oldest first; safe against those that leave meanwhile."""
+        return iter(tuple(self._slots.values()))
+
+    def admit(
+        self,
+        protocol: str,
+        peer: Address,
+        local: Address,
+        *,
+        secure: bool,
+        disconnect: Callable[[str], None],
+    ) -> SessionSlot:
+        """See L{ISessionRegistry.admit}."""
+        connection = ConnectionInfo(protocol, next(self._ids), peer, local, secure)
+        group = _group(peer.host)
+        if len(self._slots) >= self.caps.total:
+            self._refuse(connection, "total", "Too many sessions, try again later.")
+        if protocol != _LOGINLESS and self._groups[group] >= self.caps.perAddress:
+            self._refuse(connection, "per address", "Too many sessions from your address.")
+        slot = SessionSlot(self, connection, group, disconnect, self._clock.seconds())
+        self._slots[connection.sessionId] = slot
+        if protocol != _LOGINLESS:
+            self._groups[group] += 1
+        if self._sink is not None:
+            self._sink.emit(SessionStarted(connection))
+        return slot
+
+    def _refuse(self, connection: ConnectionInfo, reason: str, text: str) -> None:
+        self.refused[reason] += 1
+        if self._sink is not None:
+            self._sink.emit(SessionRefused(connection, f"limit of sessions {reason}"))
+        raise LimitExceeded(text)
+
+    def countIn(self, protocol: str, account: IFileAccount) -> None:
+        """
+        One more session of this account.
+
+        @raise LimitExceeded: it has its maximum.
+        """
+        name: str = account.name
+        if protocol == _LOGINLESS or name == ANONYMOUS_NAME:
+            return
+        cap: int | None = account.limits.maximumSessions
+        if cap is None:
+            cap = self.caps.perUser
+        if self._users[name] >= cap:
+            self.refused["per user"] += 1
+            raise LimitExceeded("Too many sessions of this user.")
+        self._users[name] += 1
+
+    def countOut(self, protocol: str, name: str) -> None:
+        """One session less."""
+        if protocol == _LOGINLESS or name == ANONYMOUS_NAME:
+            return
+        self._users[name] -= 1
+        if self._users[name] <= 0:
+            del self._users[name]
+
+    def remove(self, slot: SessionSlot, group: object, reason: str) -> None:
+        """A session is over."""
+        if self._slots.pop(slot.connection.sessionId, None) is None:
+            return
+        account = slot.account
+        slot.loggedOut()
+        if slot.connection.protocol != _LOGINLESS:
+            self._groups[group] -= 1
+            if self._groups[group] <= 0:
+                del self._groups[group]
+        if self._sink is not None:
+            seconds = self._clock.seconds() - slot.since
+            self._sink.emit(SessionEnded(slot.connection, account, reason, seconds))
+
+    def disconnectAll(self, reason: str) -> None:
+        """Ask every session to end."""
+        for slot in self:
+            slot.disconnect(reason)
+
+
+def _group(host: str) -> object:
+    """What one client is taken to own: an IPv4 address, or a /64."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        # A UNIX socket, or whatever an embedder's transport calls its peer.
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        return int(address) >> 64
+    return address
