@@ -322,6 +322,27 @@ class IFileAccount(Interface):
         """
 
 
+class IDirectoryCredentials(Interface):
+    """
+    Optional, asked of accounts with C{IDirectoryCredentials(account, None)}: some
+    directories open only for words of their own (C{CDIR} of RFC 913).
+    """
+
+    def wanted(path: VirtualPath) -> frozenset[str]:
+        """
+        What has to be shown before the directory opens: C{"account"}, C{"password"},
+        both, or nothing.
+        """
+
+    async def unlock(path: VirtualPath, *, account: bytes | None, password: bytes | None) -> None:
+        """
+        Open the directory for this account, until it is logged out.  Who is logged
+        in stays the same.
+
+        @raise PermissionDenied: those are not the right words.
+        """
+
+
 class IUsageLedger(Interface):
     """Who uses how much.  Space is reserved before bytes move."""
 
@@ -402,6 +423,7 @@ class ISessionRegistry(Interface):
 __all__ = [
     "IChecksums",
     "IDescriptorBacked",
+    "IDirectoryCredentials",
     "IDirectoryHandle",
     "IEventSink",
     "IFileAccount",

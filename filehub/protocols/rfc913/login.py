@@ -1,0 +1,187 @@
+"""
+USER, ACCT, PASS and DONE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
+from twisted.cred.error import LoginFailed, UnhandledCredentials
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from filehub.credentials import AccountPassword, AccountRequired
+from filehub.errors import FileHubError
+from filehub.interfaces import IFileAccount
+from filehub.paths import encodeName
+from filehub.protocols.rfc913 import directories, replies
+from filehub.protocols.rfc913.wire import Reply
+
+if TYPE_CHECKING:
+    from filehub.protocols.rfc913.session import RFC913Session
+
+#: Bytes of a user name; longer ones never reach a checker.
+MAXIMUM_USER: Final = 256
+#: Bytes of a password or account: hashing more would only serve an attacker.
+MAXIMUM_PASSWORD: Final = 1024
+
+_ANONYMOUS: Final = frozenset((b"anonymous", b"ftp", b"guest"))
+
+# The same for every name: nobody learns here which ones exist.
+_VALID: Final = replies.success("User-id valid, send account and password")
+_LOGGED_IN: Final = replies.loggedIn(" Logged in")
+_ACCOUNT_VALID: Final = replies.loggedIn(" Account valid, logged-in")
+_SEND_PASSWORD: Final = replies.success("Account valid, send password")
+_SEND_ACCOUNT: Final = replies.success("Send account")
+_USER_FIRST: Final = replies.failure("Say USER first")
+_WRONG_PASSWORD: Final = replies.failure("Wrong password, try again")
+_WRONG_ACCOUNT: Final = replies.failure("Invalid account, try again")
+
+_log: Final = Logger()
+
+_Granted = tuple[Any, IFileAccount, Callable[[], Any]]
+
+
+async def USER(session: RFC913Session, argument: str) -> Reply | None:
+    """Begin to log in; whoever was logged in is out."""
+    session.loggedOut()
+    name = encodeName(argument)
+    if not name or len(name) > MAXIMUM_USER:
+        return replies.failure("Invalid user-id, try again")
+    if name.lower() in _ANONYMOUS and await _anonymous(session):
+        return replies.loggedIn(f"{argument} logged in")
+    known = session.listener.knownUser
+    if known is not None and not known(name):
+        return await _refused(session, replies.failure("Invalid user-id, try again"))
+    session.user = name
+    return _VALID
+
+
+async def ACCT(session: RFC913Session, argument: str) -> Reply | None:
+    """The account, before or after the password; perhaps that of a directory."""
+    if session.pending is not None:
+        return await directories.authenticate(session, "account", encodeName(argument))
+    if session.account is not None:
+        return _ACCOUNT_VALID
+    if session.user is None:
+        return _USER_FIRST
+    account = encodeName(argument)
+    if len(account) > MAXIMUM_PASSWORD:
+        return await _refused(session, _WRONG_ACCOUNT)
+    session.billing = account
+    if session.password is None:
+        return _SEND_PASSWORD
+    return await _tryIn(session, _ACCOUNT_VALID, _WRONG_ACCOUNT)
+
+
+async def PASS(session: RFC913Session, argument: str) -> Reply | None:
+    """The password, of which every space counts; perhaps that of a directory."""
+    password = encodeName(argument)
+    if session.pending is not None:
+        return await directories.authenticate(session, "password", password)
+    if session.account is not None:
+        return _LOGGED_IN
+    if session.user is None:
+        return _USER_FIRST
+    if len(password) > MAXIMUM_PASSWORD:
+        return await _refused(session, _WRONG_PASSWORD)
+    session.password = password
+    if session.billing is None and session.listener.settings.accounts == "required":
+        # Not a word on the password: it is verified together with the account.
+        return _SEND_ACCOUNT
+    return await _tryIn(session, _LOGGED_IN, _WRONG_PASSWORD)
+
+
+async def DONE(session: RFC913Session, argument: str) -> None:
+    """End the session; also before a login."""
+    session.end("done", replies.success(f"{session.hostName} closing connection"))
+
+
+async def _anonymous(session: RFC913Session) -> bool:
+    try:
+        await _logIn(session, Anonymous())
+    except (LoginFailed, UnhandledCredentials):
+        return False
+    return True
+
+
+async def _tryIn(session: RFC913Session, granted: Reply, wrong: Reply) -> Reply | None:
+    """
+    Ask the portal with what has been said.
+    """
+    user, password, account = session.user or b"", session.password or b"", session.billing
+    policy = session.listener.settings.accounts
+    session.password = None
+    try:
+        if account is None or policy == "none":
+            try:
+                await _logIn(session, UsernamePassword(user, password))
+                return granted
+            except AccountRequired:
+                if account is None:
+                    session.password = password
+                    return _SEND_ACCOUNT
+        await _logIn(session, AccountPassword(user, password, account or b""))
+        return granted
+    except (LoginFailed, UnhandledCredentials):
+        return await _refused(session, wrong)
+
+
+async def _logIn(session: RFC913Session, credentials: ICredentials) -> None:
+    """
+    @raise LoginFailed: and L{UnhandledCredentials}.
+    @raise LimitExceeded: the account has its fill of sessions.
+    """
+    _, account, logout = await _ask(session, credentials)
+    session.startOver()
+    try:
+        session.slot.loggedIn(account)
+    except FileHubError:
+        _discard(logout)
+        raise
+    session.account = account
+    session.logout = logout
+    session.directory = account.home
+    session.attempts = 0
+    session.takeUp()
+    idle = account.limits.idle
+    session.channel.loggedIn(session.listener.settings.idleTimeout if idle is None else idle)
+
+
+async def _refused(session: RFC913Session, reply: Reply) -> Reply | None:
+    """One answer for every reason there is."""
+    session.billing = session.password = None
+    return await session.refuse(reply)
+
+
+def _ask(session: RFC913Session, credentials: ICredentials) -> Deferred[_Granted]:
+    """
+    L{Portal.login}, except that an avatar is logged out again if by the time it
+    comes nobody waits for it any more.
+    """
+    waiting: Deferred[_Granted] = Deferred(lambda _: None)
+
+    def granted(result: _Granted) -> None:
+        if waiting.called:
+            _discard(result[2])
+        else:
+            waiting.callback(result)
+
+    def failed(reason: Failure) -> None:
+        if not waiting.called:
+            waiting.errback(reason)
+
+    login = session.listener.portal.login(credentials, session.slot.connection, IFileAccount)
+    login.addCallbacks(granted, failed)
+    return waiting
+
+
+def _discard(logout: Callable[[], Any]) -> None:
+    with _log.failuresHandled("logging out of an account failed"):
+        logout()
+
+
+VERBS: Final = {"USER": USER, "ACCT": ACCT, "PASS": PASS, "DONE": DONE}
