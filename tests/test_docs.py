@@ -41,7 +41,7 @@ class CoverageTests(SynchronousTestCase):
         text = read("docs/rfc-coverage.rst")
         _, found, section = text.partition(f"\n{title}")
         self.assertTrue(found, title)
-        section = re.split(r"\n[^\n]+\n-{5,}\n", section, maxsplit=1)[0]
+        section = re.split(r"\n[^\n]+\n-{4,}\n", section, maxsplit=1)[0]
         return {line.split()[0]: line for line in section.splitlines() if line[:1].isupper()}
 
     def test_everyFTPCommand(self) -> None:

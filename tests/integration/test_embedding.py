@@ -1,0 +1,72 @@
+"""
+C{examples/embed_ftp_tftp.py}, run as it stands.
+"""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from tests.integration.harness import (
+    PATIENCE,
+    SOURCE,
+    TROUBLE,
+    ClientTestCase,
+    boundPorts,
+    daemonEnvironment,
+    freePort,
+    until,
+)
+from tests.integration.rawftp import RawFTP, drain
+from tests.integration.rawtftp import RawTFTP, TFTPError
+
+EXAMPLE = SOURCE / "examples" / "embed_ftp_tftp.py"
+
+
+class EmbeddingTests(ClientTestCase):
+    """A web site with FTP and TFTP behind the application's own portal."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not EXAMPLE.exists():
+            raise SkipTest("the examples are not here: not a copy of the source")
+        self.folder = self.local / "site"
+        self.folder.mkdir()
+        self.web, self.ftp = freePort(), freePort()
+        self.tftp = freePort(socket.SOCK_DGRAM)
+        self.log = self.local / "log"
+        with self.log.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, EXAMPLE, self.folder, *map(str, (self.web, self.ftp, self.tftp))],
+                env=daemonEnvironment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.terminate)
+        until(
+            lambda: {self.web, self.ftp} <= boundPorts("tcp") and self.tftp in boundPorts("udp"),
+            "the example listens",
+            PATIENCE,
+        )
+
+    def test_together(self) -> None:
+        """What an author uploads by FTP, the web site shows and a device fetches."""
+        with RawFTP(self.ftp).login("ada", "lovelace") as author:
+            self.assertEqual(author.store("STOR page", b"hello, world\n").code, 226)
+        with RawTFTP(self.tftp) as device:
+            self.assertEqual(device.read(b"page"), b"hello, world\n")
+            self.assertRaises(TFTPError, device.write, b"page", b"x")
+        with socket.create_connection(("127.0.0.1", self.web), PATIENCE) as browser:
+            browser.sendall(b"GET /page HTTP/1.0\r\n\r\n")
+            self.assertTrue(drain(browser).endswith(b"hello, world\n"))
+        with RawFTP(self.ftp) as stranger:
+            stranger.command("USER ada")
+            self.assertEqual(stranger.command("PASS wrong").code, 530)
+        self.assertIsNone(TROUBLE.search(self.log.read_text()))
+
+    def test_short(self) -> None:
+        """It is as short as it promises: under forty lines, its comments included."""
+        lines = Path(EXAMPLE).read_text().splitlines()
+        self.assertLess(len(lines), 45)
+        self.assertLess(sum(bool(line.strip()) for line in lines), 40)
