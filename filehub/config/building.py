@@ -1,0 +1,272 @@
+"""
+From a configuration to the server that it describes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.cred.portal import Portal
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import ILogObserver, LogLevel
+from zope.interface import implementer
+
+from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, PasswordChecker
+from filehub.accounts.passwords import PasswordVerifier
+from filehub.accounts.policy import PathRule
+from filehub.accounts.realm import FileHubRealm
+from filehub.accounts.records import (
+    ANONYMOUS_NAME,
+    AccountLimits,
+    AccountRecord,
+    AccountTable,
+    NetworkRecord,
+)
+from filehub.accounts.throttle import ThrottledPortal, ThrottleSettings
+from filehub.config.loading import LoadedConfiguration, ruleOrigins
+from filehub.config.schema import Mount, Rule
+from filehub.deadlines import Deadlines
+from filehub.errors import ConfigurationError
+from filehub.interfaces import IEventSink, IFileSystem, IStorage
+from filehub.observers import LogSink, Sinks, TransferLogSink
+from filehub.protocols.ftp.server import FTPFactory
+from filehub.protocols.ftp.settings import FTPSettings
+from filehub.protocols.rfc913.server import RFC913Factory
+from filehub.protocols.rfc913.settings import RFC913Settings
+from filehub.protocols.tftp.server import TFTPService
+from filehub.protocols.tftp.settings import TFTPSettings
+from filehub.registry import SessionCaps, SessionRegistry
+from filehub.service import FileHubService, ListenerService
+from filehub.transfer.ratelimit import TokenBucket
+from filehub.vfs.local import LocalTree
+from filehub.vfs.readonly import ReadOnlyFileSystem
+from filehub.vfs.workers import FileWorkers
+
+
+def buildService(
+    reactor: Any,
+    loaded: LoadedConfiguration,
+    *,
+    observer: ILogObserver | None = None,
+    whenListening: Callable[[FileHubService], None] | None = None,
+) -> FileHubService:
+    """
+    Everything that the configuration asks for; nothing is bound or started yet.
+
+    @raise ConfigurationError: a folder, file or listener cannot be used.
+    """
+    return _Builder(reactor, loaded).build(observer, whenListening)
+
+
+class _Builder:
+    def __init__(self, reactor: Any, loaded: LoadedConfiguration) -> None:
+        self._reactor = reactor
+        self._loaded = loaded
+        self._values = loaded.values
+        self._deadlines = Deadlines(reactor)
+        self._workers = FileWorkers(reactor)
+        self._verifier = PasswordVerifier(reactor)
+        self._sink, self._closeSinks = self._buildSinks()
+        limits = self._values.limits
+        caps = SessionCaps(limits.sessions, limits.per_address, limits.per_user)
+        self._registry = SessionRegistry(reactor, caps, self._sink)
+
+    def build(
+        self,
+        observer: ILogObserver | None,
+        whenListening: Callable[[FileHubService], None] | None,
+    ) -> FileHubService:
+        storages = {mount.path: self._storage(mount) for mount in self._values.mount}
+        table = self._accounts()
+        realm = FileHubRealm(table, storages, sink=self._sink)
+        portal: Any = ThrottledPortal(
+            self._portal(realm, table), self._reactor, self._sink, self._throttle()
+        )
+        service = FileHubService(
+            self._reactor,
+            self._registry,
+            list(storages.values()),
+            closing=[self._workers.stop, self._verifier.stop, *self._closeSinks],
+            observer=observer,
+            whenListening=(lambda: whenListening(service)) if whenListening else None,
+        )
+        for listener in self._listeners(portal):
+            service.addListener(listener)
+        return service
+
+    # --- what is observed
+
+    def _buildSinks(self) -> tuple[IEventSink, list[Callable[[], Any]]]:
+        log = self._values.log
+        sinks: list[IEventSink] = [LogSink(LogLevel.levelWithName(log.level))]
+        closing: list[Callable[[], Any]] = []
+        if log.xferlog is not None:
+            transfers = TransferLogSink(log.xferlog)
+            sinks.append(transfers)
+            closing.append(transfers.close)
+        return Sinks(sinks), closing
+
+    # --- who may do what
+
+    def _storage(self, mount: Mount) -> IStorage:
+        tree = LocalTree(
+            mount.source,
+            self._workers,
+            links=mount.links,
+            partial=mount.partial,
+            fsync=mount.fsync,
+            clock=time.time,
+        )
+        return _ReadOnlyStorage(tree) if mount.read_only else tree
+
+    def _rules(self, rules: list[Rule], *place: str | int) -> tuple[PathRule, ...]:
+        return tuple(
+            PathRule(path, rule.allow, origin)
+            for path, rule, origin in ruleOrigins(self._loaded, rules, *place)
+        )
+
+    def _limits(self, sessions: int | None = None) -> AccountLimits:
+        limits = self._values.limits
+        return AccountLimits(
+            maximumSessions=sessions,
+            download=self._bucket(limits.download_rate),
+            upload=self._bucket(limits.upload_rate),
+        )
+
+    def _bucket(self, rate: int | None) -> TokenBucket | None:
+        return TokenBucket(self._reactor, rate) if rate is not None else None
+
+    def _accounts(self) -> AccountTable:
+        values = self._values
+        groups = {
+            group.name: self._rules(group.rule, "group", index)
+            for index, group in enumerate(values.group)
+        }
+        records = [
+            AccountRecord(
+                name=user.name,
+                password=user.password,
+                account=user.account,
+                home=user.home,
+                rules=self._rules(user.rule, "user", index),
+                groupRules=tuple(groups[name] for name in user.groups),
+                limits=self._limits(user.sessions),
+                enabled=user.enabled,
+            )
+            for index, user in enumerate(values.user)
+        ]
+        anonymous = AccountRecord(
+            name=ANONYMOUS_NAME,
+            home=values.anonymous.home,
+            rules=self._rules(values.anonymous.rule, "anonymous"),
+            limits=self._limits(),
+        )
+        return AccountTable(records, anonymous if values.anonymous.enabled else None)
+
+    def _portal(self, realm: FileHubRealm, table: AccountTable) -> Portal:
+        networks = [
+            NetworkRecord(each.address, each.account, frozenset(each.protocols))
+            for each in self._values.network
+        ]
+        portal = Portal(realm, [PasswordChecker(table, self._verifier)])
+        portal.registerChecker(NetworkChecker(networks, "tftp"))
+        if self._values.anonymous.enabled:
+            portal.registerChecker(AnonymousChecker())
+        return portal
+
+    def _throttle(self) -> ThrottleSettings:
+        ban = self._values.ban
+        return ThrottleSettings(
+            delay=ban.delay,
+            attempts=ban.attempts,
+            window=ban.window,
+            duration=ban.duration,
+            exempt=tuple(ban.exempt),
+        )
+
+    # --- who listens
+
+    def _listeners(self, portal: Any) -> Iterable[Any]:
+        shared: dict[str, Any] = {
+            "sessions": self._registry,
+            "sink": self._sink,
+            "deadlines": self._deadlines,
+        }
+        values = self._values
+        if values.ftp.listen:
+            ftp = FTPFactory(self._reactor, portal, self._ftpSettings(), **shared)
+            for index, text in enumerate(values.ftp.listen):
+                yield self._listener(ftp, text, "ftp", "listen", index)
+        if values.rfc913.listen:
+            simple = RFC913Factory(self._reactor, portal, self._rfc913Settings(), **shared)
+            for index, text in enumerate(values.rfc913.listen):
+                yield self._listener(simple, text, "rfc913", "listen", index)
+        for text in values.tftp.listen:
+            yield TFTPService(self._reactor, portal, text, self._tftpSettings(), **shared)
+
+    def _listener(self, factory: Any, text: str, *place: str | int) -> ListenerService:
+        try:
+            endpoint = serverFromString(self._reactor, text)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise ConfigurationError(
+                f"{self._loaded.originOf(place)}: {place[0]}.{place[1]}: found {text!r},"
+                f" expected an endpoint such as tcp:2121:interface=127.0.0.1 ({error})"
+            ) from None
+        return ListenerService(endpoint, factory, text)
+
+    def _ftpSettings(self) -> FTPSettings:
+        ftp, limits = self._values.ftp, self._values.limits
+        return FTPSettings(
+            banner=ftp.banner,
+            passivePorts=ftp.passive_ports,
+            externalAddress=ftp.external_address,
+            active=ftp.active,
+            allowFXP=ftp.allow_fxp,
+            asciiConvert=ftp.ascii == "convert",
+            loginTimeout=limits.login,
+            idleTimeout=limits.idle,
+            stallTimeout=limits.stall,
+        )
+
+    def _rfc913Settings(self) -> RFC913Settings:
+        rfc913, limits = self._values.rfc913, self._values.limits
+        return RFC913Settings(
+            accounts=rfc913.accounts,
+            generations=rfc913.generations,
+            lenientFraming=rfc913.lenient_framing,
+            loginTimeout=limits.login,
+            idleTimeout=limits.idle,
+            stallTimeout=limits.stall,
+            failureDelay=0.0,  # the throttled portal waits, for all protocols alike
+        )
+
+    def _tftpSettings(self) -> TFTPSettings:
+        tftp = self._values.tftp
+        ports = tftp.port_range
+        return TFTPSettings(
+            write=tftp.write,
+            singlePort=tftp.single_port,
+            portRange=(ports.start, ports.stop - 1) if ports is not None else None,
+            maximumBlksize=tftp.blksize,
+            maximumWindow=tftp.windowsize,
+            backslashes=tftp.backslashes,
+        )
+
+
+@implementer(IStorage)
+class _ReadOnlyStorage:
+    """A mount with C{read_only = true}."""
+
+    def __init__(self, storage: IStorage) -> None:
+        self._storage = storage
+
+    def viewFor(self, owner: str) -> IFileSystem:
+        return ReadOnlyFileSystem(self._storage.viewFor(owner))
+
+    async def sweep(self) -> None:
+        """Nothing was ever written here."""
+
+    async def close(self) -> None:
+        await self._storage.close()

@@ -1,0 +1,188 @@
+"""
+Reading the file, and saying all that is wrong with it at once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from filehub.accounts.passwords import isUsableHash
+from filehub.config.places import Place, findPlaces, lineOf
+from filehub.config.schema import Configuration, Rule
+from filehub.errors import ConfigurationError
+from filehub.paths import VirtualPath
+
+
+@dataclass(frozen=True)
+class LoadedConfiguration:
+    """
+    A configuration that can be built.
+
+    @ivar places: the lines of its keys, for the reasons of denials.
+    """
+
+    values: Configuration
+    origin: str = ""
+    places: Mapping[Place, int] = field(default_factory=dict)
+
+    def originOf(self, place: Place) -> str:
+        """C{file:line} of a key, or an empty text for built-in defaults."""
+        line = lineOf(self.places, place)
+        return f"{self.origin}:{line}" if line is not None else self.origin
+
+
+def loadConfiguration(path: Path) -> LoadedConfiguration:
+    """
+    Read and check a file.
+
+    @raise ConfigurationError: a line for each mistake: file, line, key, what was
+        found and what was expected.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path}: found bytes that are not UTF-8 at offset {error.start}, expected UTF-8"
+        ) from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+    places = findPlaces(text)
+    try:
+        values = Configuration.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_complaints(path, places, error))) from None
+    loaded = LoadedConfiguration(values, str(path), places)
+    problems = crossCheck(loaded)
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return loaded
+
+
+def _complaints(path: Path, places: Mapping[Place, int], error: ValidationError) -> list[str]:
+    lines = []
+    for each in error.errors(include_url=False):
+        place = tuple(each["loc"])
+        line = lineOf(places, place)
+        where = f"{path}:{line}" if line is not None else str(path)
+        lines.append(f"{where}: {_dotted(place)}: {_reason(each)}")
+    return lines
+
+
+def _dotted(place: Place) -> str:
+    text = ""
+    for part in place:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _reason(each: Mapping[str, Any]) -> str:
+    kind, found = each["type"], each["input"]
+    if kind == "extra_forbidden":
+        return "found an unknown key, expected one of those in the reference"
+    if kind == "missing":
+        return "found nothing, expected this key"
+    shown = repr(found) if not isinstance(found, (dict, list)) or len(repr(found)) < 60 else "this"
+    message = each["msg"].removeprefix("Value error, ")
+    if "expected" in message:
+        return message if message.startswith("found") else f"found {shown}, {message}"
+    message = message.removeprefix("Input should be ")
+    return f"found {shown}, expected {message}"
+
+
+def crossCheck(loaded: LoadedConfiguration) -> list[str]:
+    """What single keys cannot know: a line for each mistake."""
+    values = loaded.values
+    problems: list[str] = []
+
+    def complain(text: str, *place: str | int) -> None:
+        where = loaded.originOf(place)
+        problems.append(f"{where}: {_dotted(place)}: {text}" if where else text)
+
+    listening = [values.ftp.listen, values.ftp.implicit_tls, values.tftp.listen]
+    if not any([*listening, values.rfc913.listen]):
+        complain("found no listener, expected [ftp], [tftp] or [rfc913] with listen = [...]", "ftp")
+    if not values.mount:
+        complain("found no [[mount]], expected at least one", "mount")
+    for index, mount in enumerate(values.mount):
+        if not mount.source.is_dir():
+            complain(
+                f"found {str(mount.source)!r}, expected an existing folder",
+                "mount",
+                index,
+                "source",
+            )
+        if mount.path in [each.path for each in values.mount[:index]]:
+            complain(f"found {mount.path} a second time, expected it once", "mount", index, "path")
+    _checkAccounts(loaded, complain)
+    _checkTLS(loaded, complain)
+    return problems
+
+
+def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
+    values = loaded.values
+    groups = [group.name for group in values.group]
+    users = [user.name for user in values.user]
+    for kind, names in (("group", groups), ("user", users)):
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                complain(f"found {name!r} a second time, expected it once", kind, index, "name")
+    for index, user in enumerate(values.user):
+        if user.name.lower() in ("anonymous", "ftp"):
+            complain(
+                f"found {user.name!r}, which means an anonymous login: use [anonymous]",
+                "user",
+                index,
+                "name",
+            )
+        for group in user.groups:
+            if group not in groups:
+                complain(
+                    f"found {group!r}, expected the name of a [[group]]", "user", index, "groups"
+                )
+        for key in ("password", "account"):
+            stored = getattr(user, key)
+            if stored is not None and stored not in ("", "!", "*") and not isUsableHash(stored):
+                complain(
+                    "found something else, expected the output of: filehub passwd",
+                    "user",
+                    index,
+                    key,
+                )
+    for index, network in enumerate(values.network):
+        if network.account not in users:
+            complain(
+                f"found {network.account!r}, expected the name of a [[user]]",
+                "network",
+                index,
+                "account",
+            )
+
+
+def _checkTLS(loaded: LoadedConfiguration, complain: Any) -> None:
+    values = loaded.values
+    if values.tls is None:
+        return
+    for key in ("certificate", "key", "client_ca"):
+        path = getattr(values.tls, key)
+        if path is not None and not path.exists():
+            complain(f"found {str(path)!r}, expected an existing file", "tls", key)
+
+
+def ruleOrigins(
+    loaded: LoadedConfiguration, rules: list[Rule], *place: str | int
+) -> list[tuple[VirtualPath, Rule, str]]:
+    """Each rule with where it was written."""
+    return [
+        (rule.path, rule, loaded.originOf((*place, "rule", index)))
+        for index, rule in enumerate(rules)
+    ]

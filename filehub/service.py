@@ -1,0 +1,225 @@
+"""
+The server as a Twisted service: ports before privileges drop, an orderly end.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, Logger
+from twisted.python.failure import Failure
+
+from filehub.errors import ConfigurationError, FileHubError
+from filehub.interfaces import IStorage
+from filehub.registry import SessionRegistry
+
+#: Seconds that sessions get to end when the server stops.
+DRAIN: Final = 10.0
+#: How often leftovers of broken uploads are looked for, seconds.
+SWEEP: Final = 3600.0
+
+
+class ListenerService(Service):
+    """
+    One stream listener.
+
+    @ivar description: the endpoint string, for complaints.
+    @ivar port: once it listens.
+    """
+
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory, description: str
+    ) -> None:
+        self._endpoint = endpoint
+        self.factory = factory
+        self.description = description
+        self.port: IListeningPort | None = None
+        self._problem: Failure | None = None
+
+    def privilegedStartService(self) -> None:
+        """
+        Bind, while root may.
+
+        @raise ConfigurationError: that is not possible; says why in one line.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._bind()
+
+    def startService(self) -> None:
+        """Bind, if that has not been done (C{twist} has no privileged start)."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._bind()
+
+    def _bind(self) -> None:
+        if self.port is not None:
+            return
+        outcome: list[Any] = []
+        self._endpoint.listen(self.factory).addBoth(outcome.append)
+        result = outcome[0] if outcome else None
+        if isinstance(result, Failure):
+            error = result.value
+            reason = error.socketError if isinstance(error, CannotListenError) else error
+            text = getattr(reason, "strerror", None) or str(reason)
+            raise ConfigurationError(f"cannot listen on {self.description}: {text}")
+        self.port = result
+
+    def stopService(self) -> Deferred[None] | None:
+        """Accept nobody any more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        port, self.port = self.port, None
+        return port.stopListening() if port is not None else None
+
+
+class SweepingService(Service):
+    """Removes leftovers of broken uploads at start and now and then."""
+
+    _log = Logger()
+
+    def __init__(self, clock: Any, storages: Iterable[IStorage]) -> None:
+        self._storages = tuple(storages)
+        self._loop = LoopingCall(self._sweep)
+        self._loop.clock = clock
+
+    def startService(self) -> None:
+        """Sweep now, and then every hour."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._loop.start(SWEEP)
+
+    def stopService(self) -> None:
+        """Sweep no more."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+
+    def _sweep(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._sweepAll())
+
+    async def _sweepAll(self) -> None:
+        for storage in self._storages:
+            try:
+                await storage.sweep()
+            except FileHubError as error:
+                self._log.warn("leftovers could not be removed: {error}", error=str(error))
+
+
+class FileHubService(MultiService):
+    """
+    All listeners and what they share.
+
+    @ivar listeners: in the order in which they were added.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        registry: SessionRegistry,
+        storages: Sequence[IStorage],
+        *,
+        closing: Sequence[Callable[[], Any]] = (),
+        observer: ILogObserver | None = None,
+        whenListening: Callable[[], None] | None = None,
+    ) -> None:
+        """
+        @param closing: called at the end, in this order; may return Deferreds.
+        @param observer: takes the place of twistd's log observer.
+        @param whenListening: called once all listeners are bound.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reactor = reactor
+        self._registry = registry
+        self._storages = tuple(storages)
+        self._closing = tuple(closing)
+        self._observer = observer
+        self._whenListening = whenListening
+        self.listeners: list[Service] = []
+        SweepingService(reactor, storages).setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def addListener(self, service: Any) -> None:
+        """A service that binds a port and serves it."""
+        self.listeners.append(service)
+        service.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Under C{twistd} the parent is the application, which carries the log observer."""
+        if self._observer is not None and hasattr(parent, "setComponent"):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def privilegedStartService(self) -> None:
+        """Bind all ports; an obstacle is one line, and the end."""
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+        except ConfigurationError as error:
+            giveUp(error)
+
+    def startService(self) -> None:
+        """Serve."""
+        try:
+            checkPrivileges()
+            super().startService()  # type: ignore[no-untyped-call]
+        except ConfigurationError as error:
+            giveUp(error)
+        if self._whenListening is not None:
+            self._whenListening()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop accepting, ask sessions to end, wait a moment for them, close everything.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        stopping = super().stopService()  # type: ignore[no-untyped-call]
+        self._registry.disconnectAll("server is shutting down")
+        limit = self._reactor.seconds() + DRAIN
+        while len(self._registry) and self._reactor.seconds() < limit:
+            waiting: Deferred[None] = Deferred()
+            self._reactor.callLater(0.05, waiting.callback, None)
+            await waiting
+        if stopping is not None:
+            await stopping
+        for storage in self._storages:
+            await storage.close()
+        results = [close() for close in self._closing]
+        await DeferredList([each for each in results if isinstance(each, Deferred)])
+
+
+def giveUp(error: ConfigurationError) -> None:
+    """Say what is wrong on standard error, a line each, and end the process."""
+    for line in str(error).splitlines():
+        print(f"filehub: {line}", file=sys.__stderr__, flush=True)
+    raise SystemExit(1)
+
+
+def checkPrivileges() -> None:
+    """
+    After a change of user nothing of root may be left: C{twistd --gid} alone, for one,
+    keeps root's supplementary groups.
+
+    @raise ConfigurationError: something is left.
+    """
+    users, groups = os.getresuid(), os.getresgid()
+    changed = any(users) or any(groups)
+    if changed and (0 in users or 0 in groups or 0 in os.getgroups()):
+        raise ConfigurationError(
+            "privileges of root are left after the change of user or group:"
+            " give twistd both --uid and --gid, or start without root"
+        )
+
+
+def raiseLimits() -> None:
+    """As many open files as the system lets us have, and no core dumps with passwords."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -1,0 +1,160 @@
+"""
+C{twistd filehub} and C{twist filehub}.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from twisted.application.service import IService
+from twisted.logger import LogLevel
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from filehub.errors import ConfigurationError
+
+#: Where the embedded defaults listen: loopback, and ports that need no privileges.
+DEFAULT_LISTENERS: Final = {
+    "ftp": "tcp:2121:interface=127.0.0.1",
+    "tftp": "udp:6969:interface=127.0.0.1",
+    "rfc913": "tcp:1150:interface=127.0.0.1",
+}
+
+
+class Options(UsageOptions):
+    """The command line."""
+
+    synopsis = "[--config FILE | --root DIR [--writable] [--user NAME:PASSWORD]...]"
+
+    longdesc = (
+        "Without options: serves the current folder read-only to anonymous clients on loopback,"
+        " over FTP, TFTP and RFC 913, and prints what to try."
+    )
+
+    optParameters = [
+        ["config", "c", None, "Serve what this TOML file describes."],
+        ["root", "r", None, "Serve this folder (default: the current one)."],
+    ]
+    optFlags = [
+        ["writable", "w", "Whoever may read may also write, TFTP clients included."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["users"] = []
+        for protocol in DEFAULT_LISTENERS:
+            self[protocol] = []
+
+    def opt_user(self, text: str) -> None:
+        """Only this NAME:PASSWORD may log in; may be repeated."""
+        name, colon, password = text.partition(":")
+        if not (name and colon and password):
+            raise UsageError("--user: found no NAME:PASSWORD")
+        self["users"].append((name, password))
+
+    def opt_ftp(self, endpoint: str) -> None:
+        """Listen here for FTP, e.g. tcp:2121 or tcp:21:interface=192.0.2.1; repeatable."""
+        self["ftp"].append(endpoint)
+
+    def opt_tftp(self, endpoint: str) -> None:
+        """Listen here for TFTP, e.g. udp:6969; repeatable."""
+        self["tftp"].append(endpoint)
+
+    def opt_rfc913(self, endpoint: str) -> None:
+        """Listen here for RFC 913 Simple FTP, e.g. tcp:1150; repeatable."""
+        self["rfc913"].append(endpoint)
+
+    def postOptions(self) -> None:
+        """
+        @raise UsageError: options that contradict each other.
+        """
+        if self["config"] is not None:
+            extra = [
+                f"--{name}"
+                for name in ("root", "writable", "users", *DEFAULT_LISTENERS)
+                if self[name]
+            ]
+            if extra:
+                raise UsageError(
+                    f"--config says everything; expected no {extra[0].removesuffix('s')} with it"
+                    if extra[0] == "--users"
+                    else f"--config says everything; expected no {extra[0]} with it"
+                )
+        elif self["root"] is None:
+            self["root"] = "."
+
+
+def makeService(options: Options) -> IService:
+    """
+    The whole server.
+
+    A configuration that cannot be used is told on standard error, a line for each
+    mistake, and ends the process with status 1.
+    """
+    # Imported here, so that "twistd --help" stays quick.
+    from filehub.config.building import buildService
+    from filehub.config.embedded import embeddedConfiguration, welcome
+    from filehub.config.loading import loadConfiguration
+    from filehub.service import giveUp, raiseLimits
+
+    reactor = _monotonicReactor()
+    raiseLimits()
+    try:
+        if options["config"] is not None:
+            loaded = loadConfiguration(Path(options["config"]))
+            whenListening = None
+        else:
+            loaded = embeddedConfiguration(options, DEFAULT_LISTENERS)
+            stream = sys.stdout
+
+            def whenListening(service: Any) -> None:
+                print(welcome(service, options), file=stream, flush=True)
+
+        return buildService(
+            reactor,
+            loaded,
+            observer=_observer(options, loaded.values.log),
+            whenListening=whenListening,
+        )
+    except ConfigurationError as error:
+        giveUp(error)
+        raise
+
+
+def _monotonicReactor() -> Any:
+    """
+    The reactor, told to measure time with a clock that nobody can set: Twisted's own
+    follows the wall clock, and a correction of that ends every session or none.
+    """
+    from twisted.internet import reactor
+
+    clock: Any = reactor
+    clock.seconds = time.monotonic
+    return clock
+
+
+def _observer(options: Options, log: Any) -> Any:
+    """
+    Our log format, where the log goes to standard output or a file; C{--syslog} and
+    C{--logger} keep twistd's own.
+    """
+    from filehub.observers import LineObserver
+
+    parent = getattr(options, "parent", None)
+    if parent is None or parent.get("syslog") or parent.get("logger"):
+        return None
+    logfile = parent.get("logfile")
+    if not parent.get("nodaemon") and logfile is None:
+        logfile = "twistd.log"
+    stream: TextIO = sys.stdout
+    if logfile and logfile != "-":
+        try:
+            stream = open(  # noqa: SIM115 (it stays open)
+                logfile, "a", buffering=1, encoding="utf-8", errors="backslashreplace"
+            )
+        except OSError as error:
+            raise ConfigurationError(f"{logfile}: cannot be written: {error.strerror}") from None
+    return LineObserver(stream, log.format, LogLevel.levelWithName(log.level))
