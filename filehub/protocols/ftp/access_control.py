@@ -1,0 +1,164 @@
+"""
+Access control commands (RFC 959 4.1.1): who is this?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
+from twisted.cred.error import LoginFailed, UnhandledCredentials
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from filehub.credentials import AccountPassword, AccountRequired
+from filehub.errors import FileHubError
+from filehub.interfaces import IFileAccount
+from filehub.paths import encodeName
+from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.wire import Reply
+
+if TYPE_CHECKING:
+    from filehub.protocols.ftp.session import FTPSession
+
+#: Bytes of a user name; longer ones never reach a checker.
+MAXIMUM_USER: Final = 256
+#: Bytes of a password: hashing more would only serve an attacker.
+MAXIMUM_PASSWORD: Final = 1024
+
+_ANONYMOUS: Final = frozenset((b"anonymous", b"ftp"))
+# The same for every name: nobody learns here which ones exist.
+_PASSWORD_NEEDED: Final = replies.reply(331, "Password required.")
+_ACCOUNT_NEEDED: Final = replies.reply(332, "Account required.")
+_LOGGED_IN: Final = replies.reply(230, "Logged in.")
+_USER_FIRST: Final = replies.reply(503, "Say USER first.")
+_TOO_MANY_ATTEMPTS: Final = replies.reply(421, "Too many failed logins.")
+
+_log: Final = Logger()
+
+_Granted = tuple[Any, IFileAccount, Callable[[], Any]]
+
+
+async def USER(session: FTPSession, argument: str) -> Reply:
+    """Begin to log in; whoever was logged in is out (RFC 959 4.1.1)."""
+    name = encodeName(argument)
+    session.loggedOut()
+    session.password = None
+    if len(name) > MAXIMUM_USER:
+        session.user = None
+        return replies.reply(501, "The name is too long.")
+    session.user = name
+    return _PASSWORD_NEEDED
+
+
+async def PASS(session: FTPSession, argument: str) -> Reply:
+    """Log in.  The password may be empty, and every space of it counts."""
+    user = session.user
+    if user is None or session.password is not None:
+        return _USER_FIRST
+    if user.lower() in _ANONYMOUS:
+        return await _logIn(session, Anonymous())
+    password = encodeName(argument)
+    if len(password) > MAXIMUM_PASSWORD:
+        return _refused(session)
+    try:
+        return await _logIn(session, UsernamePassword(user, password))
+    except AccountRequired:
+        session.password = password
+        return _ACCOUNT_NEEDED
+
+
+async def ACCT(session: FTPSession, argument: str) -> Reply:
+    """The last word of a login that a 332 asked for; superfluous otherwise."""
+    user, password = session.user, session.password
+    if user is not None and password is not None:
+        account = encodeName(argument)
+        try:
+            return await _logIn(session, AccountPassword(user, password, account))
+        except AccountRequired:
+            return _refused(session)
+    if session.account is not None:
+        return replies.reply(202, "No account is needed.")
+    return replies.reply(503, "Say USER and PASS first.")
+
+
+async def REIN(session: FTPSession, argument: str) -> Reply:
+    """Forget everything but the connection (RFC 959 4.1.1)."""
+    session.loggedOut()
+    session.reinitialize()
+    return replies.reply(220, "Ready for a new user.")
+
+
+async def QUIT(session: FTPSession, argument: str) -> None:
+    """End the session; a transfer before it has ended by now (RFC 959 4.1.1)."""
+    session.send(replies.GOODBYE)
+    session.end("quit")
+
+
+async def _logIn(session: FTPSession, credentials: ICredentials) -> Reply:
+    """
+    Ask the portal.
+
+    @raise AccountRequired: it wants an account too.
+    """
+    try:
+        _, account, logout = await _ask(session, credentials)
+    except AccountRequired:
+        raise
+    except (LoginFailed, UnhandledCredentials):
+        return _refused(session)
+    session.user = session.password = None
+    try:
+        # Before anything else: this may find that the account has its fill.
+        session.slot.loggedIn(account)
+    except FileHubError:
+        _discard(logout)
+        raise
+    session.account = account
+    session.logout = logout
+    session.directory = account.home
+    session.attempts = 0
+    idle = account.limits.idle
+    session.channel.loggedIn(session.listener.settings.idleTimeout if idle is None else idle)
+    return _LOGGED_IN
+
+
+def _refused(session: FTPSession) -> Reply:
+    """One answer for every reason there is, as often as the operator allows."""
+    session.user = session.password = None
+    session.attempts += 1
+    if session.attempts >= session.listener.settings.maximumAttempts:
+        return _TOO_MANY_ATTEMPTS
+    return replies.LOGIN_INCORRECT
+
+
+def _ask(session: FTPSession, credentials: ICredentials) -> Deferred[_Granted]:
+    """
+    L{Portal.login}, except that an avatar is logged out again if by the time it
+    comes nobody waits for it any more.
+    """
+    waiting: Deferred[_Granted] = Deferred(lambda _: None)
+
+    def granted(result: _Granted) -> None:
+        if waiting.called:
+            _discard(result[2])
+        else:
+            waiting.callback(result)
+
+    def refused(reason: Failure) -> None:
+        if not waiting.called:
+            waiting.errback(reason)
+
+    login = session.listener.portal.login(credentials, session.slot.connection, IFileAccount)
+    login.addCallbacks(granted, refused)
+    return waiting
+
+
+def _discard(logout: Callable[[], Any]) -> None:
+    with _log.failuresHandled("logging out of an account failed"):
+        logout()
+
+
+VERBS: Final = {"USER": USER, "PASS": PASS, "ACCT": ACCT, "REIN": REIN, "QUIT": QUIT}

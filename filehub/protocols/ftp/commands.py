@@ -1,0 +1,161 @@
+"""
+Every command, as data.
+
+The modules that carry out the commands fill L{filehub.protocols.ftp.session.Verb}s;
+dispatch, HELP, FEAT and the documentation read this table.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, NamedTuple
+
+
+class Argument(enum.Enum):
+    """What may follow the verb."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class During(enum.Enum):
+    """What happens to a command that arrives while a transfer runs."""
+
+    #: Answered after the transfer, in the order of arrival.
+    QUEUED = "queued"
+    #: Breaks the transfer off at once, and is answered in its order.
+    INTERRUPTING = "interrupting"
+    #: Answered at once if it has no argument, else queued.
+    IMMEDIATE_IF_BARE = "immediate if bare"
+
+
+class Group(enum.Enum):
+    """The groups of RFC 959 section 4.1; informational commands apart."""
+
+    ACCESS = "access control"
+    PARAMETERS = "transfer parameters"
+    SERVICE = "file service"
+    TRANSFER = "transfer"
+    INFORMATION = "information"
+
+
+class CommandSpec(NamedTuple):
+    """
+    @ivar rfc: where it is defined.
+    @ivar argument: checked before the command is carried out.
+    @ivar help: syntax and one clause, for HELP.
+    @ivar needsLogin: refused with 530 before.
+    @ivar during: see L{During}.
+    @ivar feature: its line in FEAT (RFC 2389), if it has one.
+    @ivar switch: the attribute of L{FTPSettings} that must be true for it to exist.
+    """
+
+    verb: str
+    rfc: str
+    group: Group
+    argument: Argument
+    help: str
+    needsLogin: bool = True
+    during: During = During.QUEUED
+    feature: str | None = None
+    switch: str | None = None
+
+
+_NONE, _OPTIONAL, _REQUIRED = Argument.NONE, Argument.OPTIONAL, Argument.REQUIRED
+_ACCESS, _PARAMETERS, _SERVICE = Group.ACCESS, Group.PARAMETERS, Group.SERVICE
+_TRANSFER, _INFORMATION = Group.TRANSFER, Group.INFORMATION
+
+_S = CommandSpec
+
+# fmt: off
+COMMANDS: Final = (
+    # 4.1.1: access control
+    _S("USER", "959", _ACCESS, _REQUIRED, "USER name: begin to log in", False),
+    _S("PASS", "959", _ACCESS, _OPTIONAL, "PASS password: log in", False),
+    _S("ACCT", "959", _ACCESS, _REQUIRED, "ACCT account: log in to an account", False),
+    _S("REIN", "959", _ACCESS, _NONE, "REIN: log out and start again", False),
+    _S("QUIT", "959", _ACCESS, _NONE, "QUIT: end the session", False),
+    # 4.1.2: transfer parameters
+    _S("PORT", "959", _PARAMETERS, _REQUIRED, "PORT h1,h2,h3,h4,p1,p2: connect to this address",
+       switch="active"),
+    _S("EPRT", "2428", _PARAMETERS, _REQUIRED, "EPRT |family|address|port|: connect there",
+       feature="EPRT", switch="active"),
+    _S("PASV", "959", _PARAMETERS, _NONE, "PASV: listen for a data connection", feature="PASV"),
+    _S("EPSV", "2428", _PARAMETERS, _OPTIONAL, "EPSV [1|2|ALL]: listen for a data connection",
+       feature="EPSV"),
+    _S("TYPE", "959", _PARAMETERS, _REQUIRED, "TYPE A|I|L 8: text or bytes"),
+    _S("STRU", "959", _PARAMETERS, _REQUIRED, "STRU F: files without structure"),
+    _S("MODE", "959", _PARAMETERS, _REQUIRED, "MODE S: stream mode"),
+    _S("OPTS", "2389", _PARAMETERS, _REQUIRED, "OPTS UTF8 ON | MLST facts: set options", False),
+    # The file system
+    _S("PWD", "959", _SERVICE, _NONE, "PWD: the current directory"),
+    _S("XPWD", "775", _SERVICE, _NONE, "XPWD: the same as PWD"),
+    _S("CWD", "959", _SERVICE, _OPTIONAL, "CWD [path]: change the current directory"),
+    _S("XCWD", "775", _SERVICE, _OPTIONAL, "XCWD [path]: the same as CWD"),
+    _S("CDUP", "959", _SERVICE, _NONE, "CDUP: change to the parent directory"),
+    _S("XCUP", "775", _SERVICE, _NONE, "XCUP: the same as CDUP"),
+    _S("MKD", "959", _SERVICE, _REQUIRED, "MKD path: make a directory"),
+    _S("XMKD", "775", _SERVICE, _REQUIRED, "XMKD path: the same as MKD"),
+    _S("RMD", "959", _SERVICE, _REQUIRED, "RMD path: remove an empty directory"),
+    _S("XRMD", "775", _SERVICE, _REQUIRED, "XRMD path: the same as RMD"),
+    _S("DELE", "959", _SERVICE, _REQUIRED, "DELE path: delete a file"),
+    _S("RNFR", "959", _SERVICE, _REQUIRED, "RNFR path: what to rename"),
+    _S("RNTO", "959", _SERVICE, _REQUIRED, "RNTO path: its new name"),
+    _S("SIZE", "3659", _SERVICE, _REQUIRED, "SIZE path: the file's length", feature="SIZE"),
+    _S("MDTM", "3659", _SERVICE, _REQUIRED, "MDTM [time] path: when it was modified",
+       feature="MDTM"),
+    _S("MFMT", "draft-somers-ftp-mfxx", _SERVICE, _REQUIRED,
+       "MFMT time path: set when it was modified", feature="MFMT"),
+    _S("MLST", "3659", _SERVICE, _OPTIONAL, "MLST [path]: facts about it", feature="MLST"),
+    _S("SITE", "959", _SERVICE, _REQUIRED, "SITE command: see SITE HELP"),
+    # 4.1.3: transfers
+    _S("RETR", "959", _TRANSFER, _REQUIRED, "RETR path: download"),
+    _S("STOR", "959", _TRANSFER, _REQUIRED, "STOR path: upload"),
+    _S("APPE", "959", _TRANSFER, _REQUIRED, "APPE path: upload to the end of a file"),
+    _S("STOU", "959", _TRANSFER, _OPTIONAL, "STOU: upload under a new name"),
+    _S("REST", "3659", _TRANSFER, _REQUIRED, "REST offset: where the next transfer starts",
+       feature="REST STREAM"),
+    _S("ALLO", "959", _TRANSFER, _REQUIRED, "ALLO size [R size]: announce an upload's size"),
+    _S("ABOR", "959", _TRANSFER, _NONE, "ABOR: break off the transfer",
+       during=During.INTERRUPTING),
+    _S("LIST", "959", _TRANSFER, _OPTIONAL, "LIST [-flags] [path]: list like ls -l"),
+    _S("NLST", "959", _TRANSFER, _OPTIONAL, "NLST [-flags] [path]: list names"),
+    _S("MLSD", "3659", _TRANSFER, _OPTIONAL, "MLSD [path]: list facts"),
+    # Information
+    _S("STAT", "959", _INFORMATION, _OPTIONAL, "STAT [path]: the session, or a listing",
+       during=During.IMMEDIATE_IF_BARE),
+    _S("HELP", "959", _INFORMATION, _OPTIONAL, "HELP [command]: this", False),
+    _S("SYST", "959", _INFORMATION, _NONE, "SYST: the kind of system", False),
+    _S("FEAT", "2389", _INFORMATION, _NONE, "FEAT: the extensions", False),
+    _S("NOOP", "959", _INFORMATION, _OPTIONAL, "NOOP: nothing", False),
+    _S("CLNT", "none", _INFORMATION, _OPTIONAL, "CLNT name: who you are", False, feature="CLNT"),
+)
+# fmt: on
+
+#: Commands that RFCs define and that do not exist here.
+# fmt: off
+REFUSED: Final = frozenset((
+    "ADAT", "AUTH", "CCC", "CONF", "ENC", "HOST", "LANG", "LPRT", "LPSV",
+    "MIC", "PBSZ", "PROT", "SMNT", "XRCP", "XRSQ", "XSEM", "XSEN",
+))
+# fmt: on
+#: What is a command at all.  One that is not enabled is told apart from a typing
+#: mistake: 502 instead of 500.
+KNOWN: Final = REFUSED.union(spec.verb for spec in COMMANDS)
+
+#: Features that belong to no command: paths work as RFC 3659 section 6 says, and
+#: names are UTF-8 (RFC 2640).
+GENERAL_FEATURES: Final = ("TVFS", "UTF8")
+
+
+__all__ = [
+    "COMMANDS",
+    "GENERAL_FEATURES",
+    "KNOWN",
+    "REFUSED",
+    "Argument",
+    "CommandSpec",
+    "During",
+    "Group",
+]

@@ -1,0 +1,145 @@
+"""
+The name space: where we are, what exists, what it is called (RFC 959 4.1.3).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from filehub.attributes import AttributeChanges
+from filehub.errors import AlreadyExists, NotADirectory, NotARegularFile, NotFound
+from filehub.paths import VirtualPath
+from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.facts import formatTime, splitTime
+from filehub.protocols.ftp.transfers import isConverting
+from filehub.protocols.ftp.wire import Reply
+
+if TYPE_CHECKING:
+    from filehub.protocols.ftp.session import FTPSession
+
+
+async def PWD(session: FTPSession, argument: str) -> Reply:
+    """The current directory."""
+    return replies.reply(257, f"{replies.quoted(str(session.directory))} is current.")
+
+
+async def CWD(session: FTPSession, argument: str) -> Reply:
+    """Change to a directory; without an argument, home."""
+    if argument:
+        return await _change(session, session.path(argument))
+    account = session.account
+    return await _change(session, session.directory if account is None else account.home)
+
+
+async def CDUP(session: FTPSession, argument: str) -> Reply:
+    """Change to the parent directory; the root is its own."""
+    return await _change(session, session.directory.parent)
+
+
+async def _change(session: FTPSession, path: VirtualPath) -> Reply:
+    attributes = await session.stat(path)
+    if not attributes.isDirectory:
+        raise NotADirectory(path)
+    session.directory = path
+    return replies.reply(250, f"Directory changed to {path}")
+
+
+async def MKD(session: FTPSession, argument: str) -> Reply:
+    """Make a directory."""
+    path = session.newPath(argument)
+    try:
+        await session.fileSystem.makeDirectory(path)
+    except AlreadyExists:
+        # Clients that make sure of a directory recognize code and words.
+        return replies.reply(550, f"{path}: Directory already exists")
+    return replies.reply(257, f"{replies.quoted(str(path))} created.")
+
+
+async def RMD(session: FTPSession, argument: str) -> Reply:
+    """Remove an empty directory."""
+    await session.fileSystem.removeDirectory(session.path(argument))
+    return replies.reply(250, "Directory removed.")
+
+
+async def DELE(session: FTPSession, argument: str) -> Reply:
+    """Delete a file."""
+    await session.fileSystem.removeFile(session.path(argument))
+    return replies.reply(250, "File deleted.")
+
+
+async def RNFR(session: FTPSession, argument: str) -> Reply:
+    """What to rename.  That it does not exist is said here and now."""
+    path = session.path(argument)
+    await session.fileSystem.stat(path)
+    session.renameFrom = path
+    return replies.reply(350, "Ready for RNTO.")
+
+
+async def RNTO(session: FTPSession, argument: str) -> Reply:
+    """Its new name; an existing file of that name is replaced."""
+    source, session.renameFrom = session.renameFrom, None
+    if source is None:
+        return replies.reply(503, "Say RNFR first.")
+    await session.fileSystem.rename(source, session.newPath(argument), replace=True)
+    return replies.reply(250, "Renamed.")
+
+
+async def SIZE(session: FTPSession, argument: str) -> Reply:
+    """The length that RETR would send, exactly or not at all (RFC 3659 section 4)."""
+    path = session.path(argument)
+    if isConverting(session):
+        return replies.reply(550, "SIZE is not allowed in ASCII mode; use TYPE I.")
+    attributes = await session.stat(path)
+    if not attributes.isRegular:
+        raise NotARegularFile(path)
+    return replies.reply(213, str(attributes.size))
+
+
+async def MDTM(session: FTPSession, argument: str) -> Reply:
+    """
+    When a file was modified (RFC 3659 section 3).  Many clients set it with C{MDTM time
+    name}, which could be a name too: it is one if there is such a file.
+    """
+    path = session.path(argument)
+    try:
+        attributes = await session.stat(path)
+    except NotFound:
+        change = splitTime(argument)
+        if change is None:
+            raise
+        return await _setModified(session, *change)
+    return replies.reply(213, formatTime(attributes.modified))
+
+
+async def MFMT(session: FTPSession, argument: str) -> Reply:
+    """Set when a file was modified (draft-somers-ftp-mfxx)."""
+    change = splitTime(argument)
+    if change is None:
+        return replies.reply(501, "MFMT takes a time, YYYYMMDDHHMMSS, and a path.")
+    return await _setModified(session, *change)
+
+
+async def _setModified(session: FTPSession, moment: float, name: str) -> Reply:
+    path = session.path(name)
+    await session.fileSystem.setAttributes(path, AttributeChanges(modified=moment))
+    return replies.reply(213, f"Modify={formatTime(moment)}; {path}")
+
+
+VERBS: Final = {
+    "PWD": PWD,
+    "XPWD": PWD,
+    "CWD": CWD,
+    "XCWD": CWD,
+    "CDUP": CDUP,
+    "XCUP": CDUP,
+    "MKD": MKD,
+    "XMKD": MKD,
+    "RMD": RMD,
+    "XRMD": RMD,
+    "DELE": DELE,
+    "RNFR": RNFR,
+    "RNTO": RNTO,
+    "SIZE": SIZE,
+    "MDTM": MDTM,
+    "MFMT": MFMT,
+}

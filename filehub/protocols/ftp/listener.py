@@ -1,0 +1,132 @@
+"""
+What all sessions of one FTP listener share.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from twisted.cred.credentials import ICredentials
+from twisted.internet.defer import Deferred
+from zope.interface import Interface
+
+from filehub.credentials import ConnectionInfo
+from filehub.deadlines import Deadlines
+from filehub.events import Event
+from filehub.interfaces import IEventSink
+from filehub.protocols.ftp.commands import CommandSpec
+from filehub.protocols.ftp.settings import FTPSettings
+from filehub.transfer.sockets import SocketStream
+from filehub.transfer.stream import ByteStream
+
+
+class DataConnections(Protocol):
+    """A session's data connection, in all its states; see C{data.py}."""
+
+    @property
+    def isArmed(self) -> bool:
+        """Was PASV or PORT said since the last transfer?"""
+
+    def passive(self, family: int | None = None) -> int:
+        """
+        Listen for the client, instead of whatever was arranged before.  Returns the port.
+
+        @param family: C{socket.AF_INET} or C{AF_INET6}, if the client asks for one.
+        @raise OperationNotSupported: that is not the control connection's.
+        @raise ConnectFailed: no port is free.
+        """
+
+    def active(self, host: str, port: int) -> None:
+        """
+        Connect there when a transfer starts, instead of what was arranged before.
+
+        @raise PermissionDenied: that is not the client.
+        """
+
+    def open(
+        self, protect: Callable[[SocketStream], Awaitable[ByteStream]] | None = None
+    ) -> Coroutine[Any, Any, ByteStream]:
+        """
+        The connection for one transfer, which uses up the arrangement.
+
+        @param protect: puts TLS on it.
+        @raise ConnectFailed: it did not come about in time.
+        @raise ProtectionRequired: TLS did not come about.
+        """
+
+    def reset(self) -> None:
+        """Close what is open and forget what was arranged."""
+
+
+class LoginPortal(Protocol):
+    """A L{twisted.cred.portal.Portal}, or what stands in front of one."""
+
+    def login(
+        self, credentials: ICredentials, mind: Any, *interfaces: type[Interface]
+    ) -> Deferred[Any]:
+        """See L{twisted.cred.portal.Portal.login}."""
+
+
+class Verb(NamedTuple):
+    """
+    A command and what carries it out.
+
+    @ivar run: called with the session and the argument.
+    """
+
+    spec: CommandSpec
+    run: Callable[[Any, str], Coroutine[Deferred[Any], Any, Any]]
+
+
+class Listener:
+    """
+    Everything that is the same for all sessions, so that none holds it by itself.
+
+    @ivar verbs: the commands that are enabled, by name.
+    @ivar openData: makes a session's L{DataConnections}.
+    @ivar now: seconds since the epoch, for dates in listings.
+    @ivar random: for names nobody should guess.
+    """
+
+    __slots__ = (
+        "deadlines",
+        "now",
+        "openData",
+        "portal",
+        "random",
+        "settings",
+        "sink",
+        "verbs",
+    )
+
+    def __init__(
+        self,
+        portal: LoginPortal,
+        settings: FTPSettings,
+        verbs: Mapping[str, Verb],
+        deadlines: Deadlines,
+        openData: Callable[[ConnectionInfo], DataConnections],
+        *,
+        sink: IEventSink | None = None,
+        now: Callable[[], float] = time.time,
+        randomness: random.Random | None = None,
+    ) -> None:
+        self.portal = portal
+        self.settings = settings
+        self.verbs = verbs
+        self.deadlines = deadlines
+        self.openData = openData
+        self.sink = sink
+        self.now = now
+        self.random = randomness or random.SystemRandom()
+
+    def emit(self, event: Event) -> None:
+        """Tell the sink, if there is one."""
+        if self.sink is not None:
+            self.sink.emit(event)
+
+
+__all__ = ["DataConnections", "Listener", "LoginPortal", "Verb"]

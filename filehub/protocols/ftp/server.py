@@ -1,0 +1,366 @@
+"""
+FTP on a Twisted transport: the control connection, its time and its buffers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IPushProducer,
+    ISystemHandle,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from filehub.credentials import Address, ConnectionInfo
+from filehub.deadlines import Deadline, Deadlines
+from filehub.errors import LimitExceeded
+from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
+from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.data import DataChannels, PassivePorts, canonicalHost
+from filehub.protocols.ftp.listener import DataConnections, Listener, LoginPortal
+from filehub.protocols.ftp.session import FTPSession
+from filehub.protocols.ftp.settings import FTPSettings
+from filehub.protocols.ftp.verbs import enabledVerbs
+from filehub.protocols.ftp.wire import (
+    LIMIT,
+    LIMIT_BEFORE_LOGIN,
+    CommandDecoder,
+    encodeReply,
+)
+
+#: Commands carried out before other connections have their turn.
+_TURN: Final = 128
+#: Seconds for the last reply to reach the client.
+_CLOSING_TIME: Final = 10.0
+#: TCP keepalive on the control connection: transfers are long, and address
+#: translators forget silent connections.  Seconds, seconds, probes.
+_KEEPALIVE: Final = (60, 15, 5)
+
+
+@implementer(IPushProducer)
+class FTPProtocol(Protocol):
+    """
+    One control connection.
+
+    What the client sends is taken only as fast as it can be answered: with too many
+    commands waiting, or too many unsent replies, reading pauses.
+    """
+
+    factory: FTPFactory
+    _session: FTPSession | None = None
+    _decoder: CommandDecoder
+    _deadline: Deadline | None = None
+    #: Seconds without a command, once logged in.
+    _idle: float | None = None
+    _isCongested = False
+    _isPaused = False
+    _isProceeding = False
+    _waiting: Deferred[None] | None = None
+
+    # --- what the transport calls
+
+    def connectionMade(self) -> None:
+        """Greet, or turn away."""
+        transport = self.transport
+        if transport is None:
+            return
+        self._tune()
+        try:
+            slot = self.factory.admit(
+                _addressOf(transport.getPeer()), _addressOf(transport.getHost()), self._disconnect
+            )
+        except LimitExceeded as error:
+            transport.write(encodeReply(replies.failure(error)))
+            transport.loseConnection()
+            self._deadline = self.factory.listener.deadlines.after(_CLOSING_TIME, self._abort)
+            return
+        self._decoder = CommandDecoder(LIMIT_BEFORE_LOGIN)
+        IConsumer(transport).registerProducer(self, True)
+        self._session = FTPSession(self.factory.listener, self, slot)
+        self.loggedOut()
+        self._session.greet()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client, in any fragmentation."""
+        if self._session is None:
+            return
+        self._decoder.feed(data)
+        self._touch()
+        if self._decoder.refusals and self.transport is not None:
+            self.transport.write(self._decoder.refusals)
+            self._decoder.refusals = b""
+        self.proceed()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """All ends here."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost("connection lost")
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def pauseProducing(self) -> None:
+        """So many replies are unsent that no more commands are taken."""
+        self._isCongested = True
+
+    def resumeProducing(self) -> None:
+        """The client has read its replies."""
+        self._isCongested = False
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+        self.proceed()
+
+    def stopProducing(self) -> None:
+        """The transport is closing; L{connectionLost} follows."""
+
+    # --- what the session calls (ControlChannel)
+
+    def write(self, data: bytes) -> None:
+        """See L{ControlChannel.write<filehub.protocols.ftp.session.ControlChannel>}."""
+        if self.transport is not None:
+            self.transport.write(data)
+            self._touch()
+
+    def drained(self) -> Deferred[None]:
+        """See L{ControlChannel.drained<filehub.protocols.ftp.session.ControlChannel>}."""
+        if not self._isCongested or self._session is None:
+            return succeed(None)
+        waiting = self._waiting = Deferred(self._drainCancelled)
+        return waiting
+
+    def proceed(self) -> None:
+        """Take commands as long as there are some and somebody wants them."""
+        session = self._session
+        if session is None or self._isProceeding:
+            return
+        self._isProceeding = True
+        try:
+            for _ in range(_TURN):
+                if self._isCongested or not session.isReady:
+                    break
+                event = self._decoder.take()
+                if event is None:
+                    break
+                session.receive(event)
+            else:
+                self.factory.reactor.callLater(0, self.proceed)
+                self._pauseReading(True)
+                return
+        finally:
+            self._isProceeding = False
+        self._pauseReading(self._isCongested or not session.isReady)
+
+    def loggedIn(self, idle: float) -> None:
+        """See L{ControlChannel.loggedIn<filehub.protocols.ftp.session.ControlChannel>}."""
+        self._decoder.limit = LIMIT
+        self._idle = idle
+        self._limit(idle, self._idled)
+
+    def loggedOut(self) -> None:
+        """See L{ControlChannel.loggedOut<filehub.protocols.ftp.session.ControlChannel>}."""
+        self._decoder.limit = LIMIT_BEFORE_LOGIN
+        self._idle = None
+        self._limit(self.factory.settings.loginTimeout, self._loginTimedOut)
+
+    def close(self) -> None:
+        """See L{ControlChannel.close<filehub.protocols.ftp.session.ControlChannel>}."""
+        self._idle = None
+        self._limit(_CLOSING_TIME, self._abort)
+        if self.transport is not None:
+            IConsumer(self.transport).unregisterProducer()
+            self.transport.loseConnection()
+
+    # --- time
+
+    def _limit(self, seconds: float, callback: Callable[[], object]) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.factory.listener.deadlines.after(seconds, callback)
+
+    def _touch(self) -> None:
+        """Something was said; only after login does that buy time."""
+        if self._idle is not None and self._deadline is not None:
+            self._deadline.postpone(self._idle)
+
+    def _idled(self) -> None:
+        session = self._session
+        if session is None or self._idle is None:
+            return
+        if session.isTransferring:
+            self._limit(self._idle, self._idled)
+        else:
+            session.kick("idle", "Idle for too long.")
+
+    def _loginTimedOut(self) -> None:
+        if self._session is not None:
+            self._session.kick("login timeout", "Login took too long.")
+
+    def _disconnect(self, reason: str) -> None:
+        """The operator, or a shutdown, ends this session."""
+        if self._session is not None:
+            self._session.kick(reason, f"Closing the connection: {reason}.")
+
+    def _abort(self) -> None:
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
+    # --- the transport
+
+    def _tune(self) -> None:
+        transport: Any = self.transport
+        if ITCPTransport.providedBy(transport):
+            # Without this every reply waits for the client's delayed acknowledgement.
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+        if ISystemHandle.providedBy(transport):
+            handle = transport.getHandle()
+            if isinstance(handle, socket.socket) and handle.family in (
+                socket.AF_INET,
+                socket.AF_INET6,
+            ):
+                # Clients send the Telnet Synch of an ABOR, or all of it, as urgent data.
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+                for option, value in zip(
+                    (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT),
+                    _KEEPALIVE,
+                    strict=True,
+                ):
+                    handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def _pauseReading(self, pause: bool) -> None:
+        if pause != self._isPaused and self._session is not None:
+            self._isPaused = pause
+            transport: Any = self.transport
+            if pause:
+                transport.pauseProducing()
+            else:
+                transport.resumeProducing()
+
+    def _drainCancelled(self, waiting: Deferred[None]) -> None:
+        self._waiting = None
+
+
+def _addressOf(address: IAddress) -> Address:
+    """The form in which the rest of the program knows addresses."""
+    host = getattr(address, "host", "127.0.0.1")
+    try:
+        if host.startswith("::ffff:"):
+            host = canonicalHost(host)
+    except ValueError:
+        pass
+    return Address(host, getattr(address, "port", 0))
+
+
+class _OpenSlot:
+    """A place in a server without limits; see L{ISessionSlot}."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: ConnectionInfo) -> None:
+        self.connection = connection
+
+    def secured(self) -> None:
+        """The control channel is encrypted now."""
+        known = self.connection
+        self.connection = ConnectionInfo(
+            known.protocol, known.sessionId, known.peer, known.local, True
+        )
+
+    def loggedIn(self, account: IFileAccount) -> None:
+        """There are no limits."""
+
+    def loggedOut(self) -> None:
+        """There are no limits."""
+
+    def doing(self, activity: str) -> None:
+        """Nobody looks."""
+
+    def leave(self, reason: str) -> None:
+        """There are no limits."""
+
+
+class FTPFactory(Factory):
+    """
+    Serves FTP to those whom a portal lets in.
+
+    @ivar listener: what its sessions share.
+    """
+
+    protocol: Any = FTPProtocol
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        portal: LoginPortal,
+        settings: FTPSettings | None = None,
+        *,
+        sessions: ISessionRegistry | None = None,
+        sink: IEventSink | None = None,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        """
+        @param reactor: provides L{IReactorFDSet} and L{IReactorTime}.
+        @param portal: its realm gives L{IFileAccount}s.
+        @param sessions: admits and counts sessions; without it all are let in.
+        @param sink: told of transfers and violations.
+        @param deadlines: shared by all listeners of a process.
+        """
+        self.reactor = reactor
+        self.settings = settings or FTPSettings()
+        self.passivePorts = PassivePorts(self.settings.passivePorts)
+        self.listener = Listener(
+            portal,
+            self.settings,
+            enabledVerbs(self.settings),
+            deadlines or Deadlines(reactor),
+            self._openData,
+            sink=sink,
+        )
+        self._sessions = sessions
+        self._ids = itertools.count(1)
+
+    def admit(
+        self, peer: Address, local: Address, disconnect: Callable[[str], None]
+    ) -> ISessionSlot:
+        """
+        A place for a new session.
+
+        @raise LimitExceeded:
+        """
+        if self._sessions is not None:
+            return self._sessions.admit("ftp", peer, local, secure=False, disconnect=disconnect)
+        slot: Any = _OpenSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
+        return slot  # type: ignore[no-any-return]
+
+    def _openData(self, connection: ConnectionInfo) -> DataConnections:
+        settings = self.settings
+        return DataChannels(
+            self.reactor,
+            self.listener.deadlines,
+            self.passivePorts,
+            local=connection.local,
+            peer=connection.peer,
+            openSeconds=settings.dataConnectTimeout,
+            stallSeconds=settings.stallTimeout,
+            allowForeign=settings.allowFXP,
+        )
+
+
+__all__ = ["FTPFactory", "FTPProtocol"]

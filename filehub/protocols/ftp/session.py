@@ -1,0 +1,450 @@
+"""
+One control connection: what was said, in which order it is answered.
+
+Theory of operation
+===================
+
+Commands are carried out one after the other, and each is answered with exactly one
+final reply, in the order of arrival.  Parsing never stops for that: what arrives
+while a command is busy joins a short queue, so clients may pipeline.  The table of
+commands names the exceptions, which act while a transfer runs: ABOR interrupts it
+(and gets its own reply in its turn), STAT without an argument is answered at once.
+
+The session has no transport and no clock.  A L{ControlChannel} sends, closes and
+watches the time; the L{Listener} supplies what all sessions share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from filehub.attributes import FileAttributes
+from filehub.errors import (
+    Aborted,
+    FileHubError,
+    InvalidName,
+    PeerGone,
+    PermissionDenied,
+    TransferError,
+)
+from filehub.events import ProtocolViolation
+from filehub.interfaces import IFileAccount, IFileSystem, ISessionSlot
+from filehub.paths import ROOT, VirtualPath
+from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.commands import KNOWN, Argument, During
+from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
+from filehub.protocols.ftp.ongoing import OngoingTransfer
+from filehub.protocols.ftp.running import Running
+from filehub.protocols.ftp.wire import Command, Malformed, Reply, encodeReply
+
+#: Commands that may wait their turn.
+MAXIMUM_QUEUED: Final = 64
+#: Lines beyond the limit in one session; the last closes it.
+MAXIMUM_LONG_LINES: Final = 3
+
+#: First words of other protocols.  What a browser was tricked into sending must not
+#: be taken for commands (ALPACA), and scanners need no answer.
+# fmt: off
+_FOREIGN: Final = frozenset((
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI",
+    "HELO", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "INVITE", "REGISTER", "DESCRIBE", "SETUP",
+))
+# fmt: on
+
+
+class ControlChannel(Protocol):
+    """The connection, as the session sees it."""
+
+    def write(self, data: bytes) -> None:
+        """Send; buffers without limit, see L{drained}."""
+
+    def drained(self) -> Awaitable[None]:
+        """Wait until little of what was written is still unsent."""
+
+    def proceed(self) -> None:
+        """There is room again for commands."""
+
+    def loggedIn(self, idle: float) -> None:
+        """The client may take C{idle} seconds between commands, and send long lines."""
+
+    def loggedOut(self) -> None:
+        """The client has to log in, within the time for that."""
+
+    def close(self) -> None:
+        """Close after what was written."""
+
+
+def isForeign(verb: str) -> bool:
+    """Is this the first word of a line of another protocol?"""
+    return (
+        verb in _FOREIGN
+        or verb.endswith(":")
+        # The second is a TLS handshake on a connection that is not encrypted yet.
+        or verb.startswith(("SSH-", "\x16\x03"))
+    )
+
+
+class FTPSession:
+    """
+    The state of one session.  Idle sessions are counted in thousands: everything
+    that is needed for a while only is L{None} in between.
+
+    @ivar listener: what it shares with others.
+    @ivar channel: its connection.
+    @ivar slot: its place among all sessions.
+    @ivar account: the avatar; L{None} before login.
+    @ivar logout: ends the avatar.
+    @ivar user: from USER, until a login has succeeded or failed.
+    @ivar password: from PASS, while ACCT is awaited.
+    @ivar attempts: failed logins.
+    @ivar directory: the current one.
+    @ivar text: is the representation type ASCII (else it is image)?
+    @ivar restart: from REST, until the next transfer.
+    @ivar announced: from ALLO, until the next transfer.
+    @ivar renameFrom: from RNFR, until the next command.
+    @ivar epsvAll: was C{EPSV ALL} said (RFC 2428)?
+    @ivar facts: chosen by C{OPTS MLST}; L{None} for all.
+    @ivar data: the data connection, once one was asked for.
+    @ivar transfer: the transfer that is running.
+    """
+
+    _log: Final = Logger()
+
+    __slots__ = (
+        "_closing",
+        "_ending",
+        "_isLost",
+        "_longLines",
+        "_mistakes",
+        "_queue",
+        "_running",
+        "account",
+        "announced",
+        "attempts",
+        "channel",
+        "data",
+        "directory",
+        "epsvAll",
+        "facts",
+        "listener",
+        "logout",
+        "password",
+        "renameFrom",
+        "restart",
+        "slot",
+        "text",
+        "transfer",
+        "user",
+    )
+
+    def __init__(self, listener: Listener, channel: ControlChannel, slot: ISessionSlot) -> None:
+        self.listener = listener
+        self.channel = channel
+        self.slot = slot
+        self.data: DataConnections | None = None
+        self.transfer: OngoingTransfer | None = None
+        self.account: IFileAccount | None = None
+        self.logout: Any = None
+        self.attempts = 0
+        self._running: Running | None = None
+        self._queue: list[Command | Malformed] | None = None
+        self._closing = False
+        self._isLost = False
+        self._ending: str | None = None
+        self._mistakes = 0
+        self._longLines = 0
+        self.reinitialize()
+
+    def reinitialize(self) -> None:
+        """All parameters as they are at the beginning (REIN)."""
+        self.user: bytes | None = None
+        self.password: bytes | None = None
+        self.directory: VirtualPath = ROOT
+        self.text = True
+        self.epsvAll = False
+        self.facts: tuple[str, ...] | None = None
+        self.forgetPending()
+
+    def forgetPending(self) -> None:
+        """Drop what one command left for another."""
+        self.restart = 0
+        self.announced: int | None = None
+        self.renameFrom: VirtualPath | None = None
+
+    # --- what the channel calls
+
+    def greet(self) -> None:
+        """The first reply (RFC 959 5.4)."""
+        self.send(replies.reply(220, *self.listener.settings.banner.splitlines() or ("Ready.",)))
+
+    @property
+    def isReady(self) -> bool:
+        """May another command be given to L{receive}?"""
+        return not self._closing and (self._queue is None or len(self._queue) < MAXIMUM_QUEUED)
+
+    @property
+    def isTransferring(self) -> bool:
+        """Is a transfer running?  Then silence on the control connection is no idleness."""
+        return self.transfer is not None
+
+    def receive(self, event: Command | Malformed) -> None:
+        """Carry out a command, now or when its turn comes."""
+        if self._closing:
+            return
+        if self._running is None and not self._queue:
+            self._start(event)
+            return
+        interrupting = False
+        if self.transfer is not None and isinstance(event, Command):
+            verb = self.listener.verbs.get(event.verb)
+            during = During.QUEUED if verb is None else verb.spec.during
+            if verb is not None and during is During.IMMEDIATE_IF_BARE and not event.argument:
+                self._answerAtOnce(verb)
+                return
+            interrupting = during is During.INTERRUPTING
+        if self._queue is None:
+            self._queue = []
+        self._queue.append(event)
+        if interrupting:
+            self.interrupt(Aborted())
+
+    def kick(self, reason: str, text: str) -> None:
+        """
+        End the session with a 421.
+
+        @param reason: for the log.
+        @param text: for the client.
+        """
+        if not self._closing:
+            self.interrupt(Aborted("the session ends"))
+            self.send(replies.reply(421, text))
+            self.end(reason)
+
+    def lost(self, reason: str) -> None:
+        """The control connection is gone: nothing of this session goes on."""
+        self._closing = self._isLost = True
+        self._queue = None
+        if self._ending is None:
+            self._ending = reason
+        if self.transfer is not None:
+            self.interrupt(PeerGone("control connection lost"))
+        elif self._running is not None:
+            self._running.cancel()
+        self.slot.leave(self._ending)
+        if self._running is None:
+            self._leave()
+
+    # --- what the commands call
+
+    def send(self, reply: Reply) -> None:
+        """Send a reply, unless nobody listens any more."""
+        if not self._closing:
+            self.channel.write(encodeReply(reply))
+
+    def write(self, data: bytes) -> Awaitable[None]:
+        """Send a piece of a long reply, and wait until most of it is on its way."""
+        if not self._closing:
+            self.channel.write(data)
+        return self.channel.drained()
+
+    def end(self, reason: str) -> None:
+        """Close the connection after what was sent."""
+        if not self._closing:
+            self._closing = True
+            self._ending = reason
+            self._queue = None
+            self.channel.close()
+
+    @property
+    def fileSystem(self) -> IFileSystem:
+        """The account's files; for commands that need a login."""
+        if self.account is None:
+            raise PermissionDenied(None, "not logged in")
+        fileSystem: IFileSystem = self.account.fileSystem
+        return fileSystem
+
+    async def stat(self, path: VirtualPath) -> FileAttributes:
+        """
+        The attributes of what C{path} leads to.
+
+        @raise FileSystemError:
+        """
+        fileSystem = self.fileSystem
+        return await fileSystem.stat(await fileSystem.resolve(path))
+
+    def path(self, argument: str) -> VirtualPath:
+        """
+        The path that a client means.
+
+        @raise InvalidName:
+        """
+        return self.directory.join(argument)
+
+    def newPath(self, argument: str) -> VirtualPath:
+        """
+        The path for something that is to come into being.
+
+        @raise InvalidName: also for control characters: they would make names that
+            forge listings.
+        """
+        path = self.directory.join(argument)
+        if any(character < " " or character == "\x7f" for character in path.name):
+            raise InvalidName(None, "control characters are not allowed in names")
+        return path
+
+    def channels(self) -> DataConnections:
+        """This session's data connection."""
+        if self.data is None:
+            self.data = self.listener.openData(self.slot.connection)
+        return self.data
+
+    def interrupt(self, error: TransferError) -> None:
+        """Break off the transfer that is running, if it is not over in all but name."""
+        transfer = self.transfer
+        if transfer is not None and transfer.interrupt(error) and self._running is not None:
+            self._running.cancel()
+
+    def loggedOut(self) -> None:
+        """End the avatar, exactly once, and all that belonged to it."""
+        logout, self.logout = self.logout, None
+        wasLoggedIn, self.account = self.account is not None, None
+        self.forgetPending()
+        if self.data is not None:
+            self.data.reset()
+        if wasLoggedIn and not self._isLost:
+            self.slot.loggedOut()
+            self.channel.loggedOut()
+        if logout is not None:
+            with self._log.failuresHandled("logging out of an account failed"):
+                logout()
+
+    def violated(self, kind: str) -> None:
+        """Report what no honest client does."""
+        self.listener.emit(ProtocolViolation(self.slot.connection, kind))
+
+    # --- dispatch
+
+    def _start(self, event: Command | Malformed) -> None:
+        """Carry out one command, at least as far as it goes without waiting."""
+        verb = self.listener.verbs.get(event.verb) if isinstance(event, Command) else None
+        if verb is None or not isinstance(event, Command):
+            self._answer(self._unknown(event))
+            return
+        refusal = self._refusal(verb, event)
+        if refusal is not None:
+            self._answer(refusal)
+            return
+        coroutine = verb.run(self, event.argument)
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration as stop:
+            self._answer(stop.value)
+        except Exception as error:
+            self._answer(self._failed(error))
+        else:
+            running = self._running = Running(coroutine, awaited, self._ended)
+            running.start()
+            if self.transfer is not None and self.transfer.interruption is not None:
+                running.cancel()
+
+    def _refusal(self, verb: Verb, command: Command) -> Reply | None:
+        """What is wrong with the command before it is even tried."""
+        spec = verb.spec
+        if self.renameFrom is not None and command.verb != "RNTO":
+            self.renameFrom = None
+        if spec.needsLogin and self.account is None:
+            return replies.NOT_LOGGED_IN
+        wanted = spec.argument
+        if wanted is Argument.OPTIONAL:
+            pass
+        elif wanted is Argument.REQUIRED:
+            if not command.argument:
+                return self._mistake(replies.ARGUMENT_MISSING)
+        elif command.argument and command.argument.strip():
+            return self._mistake(replies.ARGUMENT_UNEXPECTED)
+        if "\0" in command.argument:
+            return self._mistake(replies.INVALID_CHARACTER)
+        return None
+
+    def _unknown(self, event: Command | Malformed) -> Reply | None:
+        """The reply to what is no command."""
+        if event is Malformed.ENDLESS:
+            self.violated("endless line")
+            return replies.CLOSING
+        if event is Malformed.TOO_LONG:
+            self._longLines += 1
+            if self._longLines >= MAXIMUM_LONG_LINES:
+                self.violated("long lines")
+                return replies.CLOSING
+            return self._mistake(replies.LINE_TOO_LONG)
+        if isinstance(event, Command):
+            self.renameFrom = None
+            if event.verb in KNOWN:
+                return replies.NOT_IMPLEMENTED
+            if self.account is None and isForeign(event.verb):
+                self.violated("wrong protocol")
+                self.end("wrong protocol")
+                return None
+        return self._mistake(replies.UNKNOWN_COMMAND)
+
+    def _mistake(self, reply: Reply) -> Reply:
+        """Count mistakes before login: somebody without an account gets few of them."""
+        if self.account is None:
+            self._mistakes += 1
+            if self._mistakes >= self.listener.settings.maximumMistakes:
+                return replies.CLOSING
+        return reply
+
+    def _failed(self, error: Exception) -> Reply:
+        """The reply to a command that raised."""
+        if isinstance(error, FileHubError):
+            return replies.failure(error)
+        if not isinstance(error, CancelledError):
+            self._log.failure(
+                "an FTP command failed in session {sessionId}",
+                failure=Failure(error),  # type: ignore[no-untyped-call]
+                sessionId=self.slot.connection.sessionId,
+            )
+        return replies.INTERNAL_ERROR
+
+    def _answerAtOnce(self, verb: Verb) -> None:
+        """Carry out a command beside a transfer; it must not wait."""
+        coroutine = verb.run(self, "")
+        try:
+            coroutine.send(None)
+        except StopIteration as stop:
+            self.send(stop.value)
+        except Exception as error:
+            self.send(self._failed(error))
+        else:
+            coroutine.close()
+            self.send(replies.INTERNAL_ERROR)
+
+    def _answer(self, reply: Reply | None) -> None:
+        """Send the one final reply of a command."""
+        if reply is not None and not self._closing:
+            self.channel.write(encodeReply(reply))
+            if reply.code == 421:
+                self.end(reply.lines[-1])
+
+    def _ended(self, outcome: Reply | Exception | None) -> None:
+        """The running command is over."""
+        self._running = None
+        self._answer(self._failed(outcome) if isinstance(outcome, Exception) else outcome)
+        if self._isLost:
+            self._leave()
+        if self._closing:
+            return
+        while self._queue and self._running is None and not self._closing:
+            self._start(self._queue.pop(0))
+        self.channel.proceed()
+
+    def _leave(self) -> None:
+        """Give back everything, at the very end."""
+        self.loggedOut()
+        self.data = None

@@ -1,0 +1,47 @@
+"""
+What an operator, or an embedding application, decides about one FTP listener.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FTPSettings:
+    """
+    All times are seconds.
+
+    @ivar banner: the text of the 220 greeting; tells no product and no version.
+    @ivar passivePorts: the ports for passive data connections, never left; L{None}
+        for whatever the kernel gives.
+    @ivar externalAddress: the IPv4 address that the 227 reply tells clients of other
+        networks, for servers behind address translation.
+    @ivar active: are PORT and EPRT offered?
+    @ivar allowFXP: may a data connection go to another address than the client's?
+    @ivar asciiConvert: does C{TYPE A} translate line ends (RFC 959 3.1.1.1)?  If not,
+        bytes stay unchanged, and SIZE and REST work in C{TYPE A} too.
+    @ivar loginTimeout: from the connection to a successful login, whatever is said
+        in between.
+    @ivar idleTimeout: without a command and without a transfer.
+    @ivar stallTimeout: without a byte in a transfer.
+    @ivar dataConnectTimeout: for a data connection to come about.
+    @ivar maximumAttempts: wrong passwords before the connection is closed.
+    @ivar maximumMistakes: lines before login that are no commands, likewise.
+    """
+
+    banner: str = "FTP server ready."
+    passivePorts: range | None = None
+    externalAddress: str | None = None
+    active: bool = True
+    allowFXP: bool = False
+    asciiConvert: bool = True
+    loginTimeout: float = 60.0
+    idleTimeout: float = 300.0
+    stallTimeout: float = 120.0
+    dataConnectTimeout: float = 30.0
+    maximumAttempts: int = 3
+    maximumMistakes: int = 10
+
+
+__all__ = ["FTPSettings"]

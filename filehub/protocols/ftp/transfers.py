@@ -1,0 +1,205 @@
+"""
+Moving files (RFC 959 4.1.3): download, upload, and what prepares or ends them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from filehub.attributes import Disposition
+from filehub.errors import AlreadyExists, Busy, InvalidOffset, OperationNotSupported
+from filehub.events import Direction
+from filehub.interfaces import IFileSystem, IRandomAccess, IWriteHandle
+from filehub.paths import VirtualPath
+from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
+from filehub.protocols.ftp.wire import Reply
+from filehub.transfer.pump import receive, send
+from filehub.transfer.translate import TextDecoder, TextEncoder
+
+if TYPE_CHECKING:
+    from filehub.protocols.ftp.session import FTPSession
+
+#: Offsets are what a file system can have: RFC 3659 5.1 sets no limit.
+MAXIMUM_OFFSET: Final = 2**63 - 1
+#: Names that STOU tries.
+_UNIQUE_TRIES: Final = 10
+
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_ALLOCATION: Final = re.compile(r"([0-9]{1,19})(?:\s+[Rr]\s+([0-9]{1,19}))?")
+_NO_TEXT_OFFSET: Final = replies.reply(501, "REST needs TYPE I.")
+_NOT_A_NUMBER: Final = replies.reply(501, "That is no offset.")
+
+
+def isConverting(session: FTPSession) -> bool:
+    """Does the representation type change bytes on their way?"""
+    return session.text and session.listener.settings.asciiConvert
+
+
+def _mode(session: FTPSession) -> str:
+    return "ASCII" if session.text else "BINARY"
+
+
+async def RETR(session: FTPSession, argument: str) -> Reply:
+    """Download."""
+    offset, session.restart, session.announced = session.restart, 0, None
+    path = session.path(argument)
+    account = session.account
+    if account is None or session.data is None or not session.data.isArmed:
+        return replies.NO_DATA_CONNECTION
+    converting = isConverting(session)
+    if offset and converting:
+        return _NO_TEXT_OFFSET
+    transfer = begin(session, "RETR", path, Direction.DOWNLOAD)
+    source = stream = error = None
+    try:
+        source = await account.fileSystem.openForReading(path)
+        length = source.attributes.size - offset
+        if length < 0:
+            raise InvalidOffset(path)
+        if converting:
+            announce(session, transfer, "Opening ASCII mode data connection.")
+        else:
+            # Clients read the length from here if SIZE did not tell it.
+            text = f"Opening {_mode(session)} mode data connection ({length} bytes)."
+            announce(session, transfer, text, length)
+        stream = await session.data.open()
+        await send(
+            source,
+            stream,
+            offset=offset,
+            encoder=TextEncoder() if converting else None,
+            limiter=account.limits.download,
+            progress=transfer.progress,
+        )
+    except Exception as problem:
+        error = problem
+    return await conclude(session, transfer, error, stream, source=source)
+
+
+async def STOR(session: FTPSession, argument: str) -> Reply:
+    """Upload; a file of that name stands until the new one is whole."""
+    return await _upload(session, "STOR", session.newPath(argument), Disposition.REPLACE)
+
+
+async def APPE(session: FTPSession, argument: str) -> Reply:
+    """Upload to the end of a file, or as a new one."""
+    session.restart = 0
+    return await _upload(session, "APPE", session.newPath(argument), Disposition.APPEND)
+
+
+async def STOU(session: FTPSession, argument: str) -> Reply:
+    """
+    Upload under a name that nobody has (RFC 1123 4.1.2.9).  An argument, which only
+    broken clients send, means nothing.
+    """
+    session.restart = 0
+    return await _upload(session, "STOU", session.directory, Disposition.CREATE)
+
+
+async def _upload(
+    session: FTPSession, verb: str, path: VirtualPath, disposition: Disposition
+) -> Reply:
+    offset, session.restart = session.restart, 0
+    sizeHint, session.announced = session.announced, None
+    account = session.account
+    if account is None or session.data is None or not session.data.isArmed:
+        return replies.NO_DATA_CONNECTION
+    converting = isConverting(session)
+    if offset and converting:
+        return _NO_TEXT_OFFSET
+    transfer = begin(session, verb, path, Direction.UPLOAD)
+    target = stream = error = None
+    done = replies.TRANSFER_COMPLETE
+    try:
+        fileSystem = account.fileSystem
+        if offset:
+            target = await _continue(fileSystem, path, offset, sizeHint)
+        elif verb == "STOU":
+            transfer.path, target = await _openUnique(session, fileSystem, path, sizeHint)
+            done = replies.reply(226, f"Transfer complete; unique name: {transfer.path.name}")
+        else:
+            target = await fileSystem.openForWriting(path, disposition, sizeHint=sizeHint)
+        if verb == "STOU":
+            announce(session, transfer, f"FILE: {transfer.path.name}", sizeHint)
+        else:
+            text = f"Ready to receive in {_mode(session)} mode."
+            announce(session, transfer, text, sizeHint)
+        stream = await session.data.open()
+        await receive(
+            stream,
+            target,
+            decoder=TextDecoder() if converting else None,
+            limiter=account.limits.upload,
+            progress=transfer.progress,
+        )
+    except Exception as problem:
+        error = problem
+    return await conclude(session, transfer, error, stream, target=target, done=done)
+
+
+async def _continue(
+    fileSystem: IFileSystem, path: VirtualPath, offset: int, sizeHint: int | None
+) -> IWriteHandle:
+    """REST and STOR: continue a file (RFC 3659 section 5)."""
+    updating = IRandomAccess(fileSystem, None)
+    if updating is None:
+        raise OperationNotSupported(path, "uploads cannot be continued here")
+    return await updating.openForUpdate(path, offset, sizeHint=sizeHint)
+
+
+async def _openUnique(
+    session: FTPSession, fileSystem: IFileSystem, directory: VirtualPath, sizeHint: int | None
+) -> tuple[VirtualPath, IWriteHandle]:
+    for _ in range(_UNIQUE_TRIES):
+        path = directory.child(f"ftp-{session.listener.random.getrandbits(64):016x}")
+        try:
+            target = await fileSystem.openForWriting(path, Disposition.CREATE, sizeHint=sizeHint)
+        except AlreadyExists:
+            continue
+        return path, target
+    raise Busy(directory, "no unique name found")
+
+
+async def REST(session: FTPSession, argument: str) -> Reply:
+    """Where the next transfer starts (RFC 3659 section 5)."""
+    text = argument.strip()
+    offset = int(text) if _DIGITS.fullmatch(text) else MAXIMUM_OFFSET + 1
+    if offset > MAXIMUM_OFFSET:
+        return _NOT_A_NUMBER
+    if offset and isConverting(session):
+        return _NO_TEXT_OFFSET
+    session.restart = offset
+    return replies.reply(350, f"The next transfer starts at {offset}.")
+
+
+async def ALLO(session: FTPSession, argument: str) -> Reply:
+    """How large the next upload will be; C{R}, the size of a record, says nothing new."""
+    match = _ALLOCATION.fullmatch(argument.strip())
+    if match is None or int(match[1]) > MAXIMUM_OFFSET:
+        return replies.reply(501, "ALLO takes a size.")
+    session.announced = int(match[1])
+    return replies.OK
+
+
+async def ABOR(session: FTPSession, argument: str) -> Reply:
+    """
+    Break off.  A transfer was interrupted when this arrived, and has had its own reply
+    by now; what is left is a data connection that nobody uses.
+    """
+    if isArmed(session) and session.data is not None:
+        session.data.reset()
+        return replies.reply(226, "Data connection closed.")
+    return replies.reply(226, "ABOR successful.")
+
+
+VERBS: Final = {
+    "RETR": RETR,
+    "STOR": STOR,
+    "APPE": APPE,
+    "STOU": STOU,
+    "REST": REST,
+    "ALLO": ALLO,
+    "ABOR": ABOR,
+}

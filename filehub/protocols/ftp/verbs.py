@@ -1,0 +1,43 @@
+"""
+The commands with what carries them out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from filehub.protocols.ftp import (
+    access_control,
+    directories,
+    file_service,
+    information,
+    site,
+    transfer_parameters,
+    transfers,
+)
+from filehub.protocols.ftp.commands import COMMANDS
+from filehub.protocols.ftp.listener import Verb
+from filehub.protocols.ftp.settings import FTPSettings
+
+#: All of them; a test sees to it that this and L{COMMANDS} cover each other.
+FUNCTIONS: Final = {
+    **access_control.VERBS,
+    **transfer_parameters.VERBS,
+    **file_service.VERBS,
+    **site.VERBS,
+    **directories.VERBS,
+    **transfers.VERBS,
+    **information.VERBS,
+}
+
+
+def enabledVerbs(settings: FTPSettings) -> dict[str, Verb]:
+    """Those that these settings switch on."""
+    return {
+        spec.verb: Verb(spec, FUNCTIONS[spec.verb])
+        for spec in COMMANDS
+        if spec.switch is None or getattr(settings, spec.switch)
+    }
+
+
+__all__ = ["FUNCTIONS", "enabledVerbs"]
