@@ -288,8 +288,10 @@ class TransportStream:
             waiting.callback(None)
 
     def stopProducing(self) -> None:
-        """The transport is closed; C{connectionLost} says how."""
-        self.resumeProducing()
+        """
+        The transport is closed.  Whoever waits is woken by C{connectionLost}, which
+        says how: until then a write would seem to succeed.
+        """
 
     # --- inside
 
