@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from filehub.errors import FileHubError
 from filehub.paths import decodeName
 
 #: Bytes of a command without its NUL.
@@ -183,8 +184,10 @@ def encodeReply(reply: Reply) -> bytes:
 # --- what a client sees ------------------------------------------------------
 
 
-class NotRFC913(ValueError):
+class NotRFC913(FileHubError):
     """What came is not a reply of this protocol."""
+
+    summary = "this is not an RFC 913 server"
 
 
 class ReplyParser:
@@ -252,7 +255,7 @@ def _parseReply(frame: str) -> Reply:
     try:
         code = Code(frame[0])
     except ValueError:
-        raise NotRFC913("this is not an RFC 913 server") from None
+        raise NotRFC913 from None
     return Reply(code, tuple(_LINE.split(frame[1:])))
 
 

@@ -274,6 +274,7 @@ class ClientStream:
     """
     A L{ByteStream} to a server in memory.
 
+    @ivar patience: bytes that are read until reading takes for ever.
     @param fragment: bytes that arrive at a time, in either direction.
     """
 
@@ -282,6 +283,7 @@ class ClientStream:
     def __init__(self, peer: Peer, fragment: int = 1 << 20) -> None:
         self._peer = peer
         self._fragment = fragment
+        self.patience = 1 << 60
         self._outgoing = bytearray()
         self._incoming = bytearray()
         self._reader: Deferred[None] | None = None
@@ -290,9 +292,10 @@ class ClientStream:
         peer.transport.onWritten = self._wake
 
     async def read(self, maximum: int) -> bytes:
-        while not self._incoming:
-            self._pump()
-            if self._incoming:
+        while not self._incoming or self.patience <= 0:
+            if self.patience > 0:
+                self._pump()
+            if self._incoming and self.patience > 0:
                 break
             if self._aborted:
                 raise PeerGone
@@ -302,6 +305,7 @@ class ClientStream:
         size = min(maximum, self._fragment)
         data = bytes(self._incoming[:size])
         del self._incoming[:size]
+        self.patience -= len(data)
         return data
 
     async def write(self, data: bytes | memoryview) -> None:
@@ -337,8 +341,11 @@ class ClientStream:
             waiting.callback(None)
 
     def readable(self) -> Deferred[None]:
-        waiting = self._reader = Deferred(lambda _: None)
+        waiting = self._reader = Deferred(self._nobodyReads)
         return waiting
+
+    def _nobodyReads(self, _: Deferred[None]) -> None:
+        self._reader = None
 
     def writable(self) -> Deferred[None]:
         return succeed(None)
