@@ -1,5 +1,5 @@
 """
-The commands that move files: get, put, cp, ls, rm, mv, mkdir, sh.
+The commands that move files: get, put, cp, ls, rm, mv, mkdir.
 """
 
 from __future__ import annotations

@@ -1,0 +1,108 @@
+"""
+C{filehub check}: what a configuration file would serve.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from filehub.accounts.passwords import isUsableHash
+from filehub.config.loading import LoadedConfiguration, loadConfiguration
+from filehub.config.schema import Rule
+from filehub.errors import ConfigurationError
+from filehub.permissions import formatPermissions
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """
+    Say what the configuration FILE would serve, or all that is wrong with it.
+
+    Exit status 1 if it cannot be used.
+    """
+    try:
+        loaded = loadConfiguration(file)
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            click.echo(line, err=True)
+        raise SystemExit(1) from None
+    console = Console(highlight=False)
+    for title, columns, rows in _sections(loaded):
+        if rows:
+            console.print(_table(title, columns, rows))
+    for line in advice(loaded):
+        click.echo(f"note: {line}")
+    click.echo(f"{file}: can be used")
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    table = Table(*columns, title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+#: A title, the names of the columns, and the rows.
+_Section = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _sections(loaded: LoadedConfiguration) -> list[_Section]:
+    values = loaded.values
+    tls = values.ftp.tls or ("off" if values.tls is None else "required")
+    listeners: list[tuple[str, ...]] = [("ftp", text, f"TLS {tls}") for text in values.ftp.listen]
+    listeners += [("ftps", text, "implicit TLS") for text in values.ftp.implicit_tls]
+    listeners += [("tftp", text, f"write {values.tftp.write}") for text in values.tftp.listen]
+    listeners += [
+        ("rfc913", text, f"accounts {values.rfc913.accounts}") for text in values.rfc913.listen
+    ]
+    mounts: list[tuple[str, ...]] = [
+        (str(each.path), str(each.source), "read-only" if each.read_only else "", each.links)
+        for each in values.mount
+    ]
+    accounts: list[tuple[str, ...]] = []
+    for user in values.user:
+        usable = user.password is not None and isUsableHash(user.password)
+        how = "disabled" if not user.enabled else "password" if usable else "no password"
+        inherited = [
+            rule for group in values.group if group.name in user.groups for rule in group.rule
+        ]
+        accounts.append((user.name, how, ", ".join(user.groups), _rules(user.rule + inherited)))
+    if values.anonymous.enabled:
+        accounts.append(("anonymous", "anybody", "", _rules(values.anonymous.rule)))
+    networks: list[tuple[str, ...]] = [
+        (str(each.address), each.account, ", ".join(each.protocols)) for each in values.network
+    ]
+    return [
+        ("Listeners", ("protocol", "endpoint", "mode"), listeners),
+        ("Mounts", ("path", "folder", "access", "links"), mounts),
+        ("Accounts", ("name", "login", "groups", "rules"), accounts),
+        ("Networks", ("address", "account", "protocols"), networks),
+    ]
+
+
+def _rules(rules: list[Rule]) -> str:
+    return "\n".join(
+        f"{rule.path} {formatPermissions(rule.allow) or '(nothing)'}" for rule in rules
+    )
+
+
+def advice(loaded: LoadedConfiguration) -> list[str]:
+    """What works but is worth a thought."""
+    values = loaded.values
+    found = []
+    secret = any(user.password for user in values.user)
+    if secret and Path(loaded.origin).stat().st_mode & 0o077:
+        found.append(f"{loaded.origin} holds password hashes and can be read by others: chmod 600")
+    ports = values.ftp.passive_ports
+    if ports is not None and len(ports) < values.limits.sessions:
+        found.append(
+            f"ftp.passive_ports has {len(ports)} ports for {values.limits.sessions} sessions:"
+            " transfers are refused when all are in use"
+        )
+    return found
