@@ -204,7 +204,10 @@ class _Builder:
             for index, text in enumerate(values.rfc913.listen):
                 yield self._listener(simple, text, "rfc913", "listen", index)
         for text in values.tftp.listen:
-            yield TFTPService(self._reactor, portal, text, self._tftpSettings(), **shared)
+            service = TFTPService(self._reactor, portal, text, self._tftpSettings(), **shared)
+            # Names are unique in a collection of services.
+            service.name = f"tftp {text}"
+            yield service
 
     def _listener(self, factory: Any, text: str, *place: str | int) -> ListenerService:
         try:

@@ -16,6 +16,8 @@ from filehub.accounts.passwords import hashPassword
 from filehub.config.loading import LoadedConfiguration, crossCheck
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError
+from filehub.protocols.rfc913.server import RFC913Factory
+from filehub.protocols.tftp.server import TFTPService
 
 _READ: Final = "elr"
 _WRITE: Final = "elradfmwMT"
@@ -97,12 +99,12 @@ def welcome(service: Any, options: Mapping[str, Any]) -> str:
 
 
 def _suggestion(listener: Any, user: str | None) -> list[str]:
-    if listener.name == "tftp":
+    if isinstance(listener, TFTPService):
         place = _place(listener.address.host, listener.address.port)
         return [f"  tftp://{place}/      curl -O tftp://{place}/FILE"]
     host = listener.port.getHost()
     place = _place(host.host, host.port)
-    if "rfc913" in type(listener.factory).__module__:
+    if isinstance(listener.factory, RFC913Factory):
         return [f"  rfc913://{place}/    filehub ls rfc913://{place}/"]
     login = f" --user {user}" if user else ""
     return [f"  ftp://{place}/       curl{login} ftp://{place}/"]
