@@ -273,14 +273,23 @@ class Model(RuleBasedStateMachine):
         self.opened("SIZE")
         self.expect(f"SIZE {text}", b"-")
 
-    @precondition(lambda self: self.pending)
-    @rule(other=st.sampled_from(OTHERS))
-    def cancelled(self, other: str) -> None:
-        (second, *_) = self.opened(other)
+    @rule(
+        open=st.sampled_from(["NAME", "RETR", "STOR OLD", "STOR APP"]),
+        name=st.sampled_from(["a", "b"]),
+        other=st.sampled_from(OTHERS),
+    )
+    def cancelled(self, open: str, name: str, other: str) -> None:
+        if open == "NAME":
+            self.nameIt(name)
+        elif open == "RETR":
+            self.retrieve(name)
+        else:
+            self.store(name, open[5:])
+        pending = self.opened(other)
         if other == "TYPE B":
             self.type = "B"
         assert self.say(other)[:1] in (b"+", b"-", b"!")
-        self.expect(f"{second} 1", b"-")
+        self.expect(f"{pending[0] if pending else 'STOP'} 1", b"-")
 
     @precondition(lambda self: self.pending)
     @rule()
