@@ -65,6 +65,7 @@ class FTPProtocol(Protocol):
     _isCongested = False
     _isPaused = False
     _isProceeding = False
+    _isClosing = False
     _waiting: Deferred[None] | None = None
 
     # --- what the transport calls
@@ -180,6 +181,7 @@ class FTPProtocol(Protocol):
     def close(self) -> None:
         """See L{ControlChannel.close<filehub.protocols.ftp.session.ControlChannel>}."""
         self._idle = None
+        self._isClosing = True
         self._limit(_CLOSING_TIME, self._abort)
         if self.transport is not None:
             IConsumer(self.transport).unregisterProducer()
@@ -244,7 +246,7 @@ class FTPProtocol(Protocol):
                     handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def _pauseReading(self, pause: bool) -> None:
-        if pause != self._isPaused and self._session is not None:
+        if pause != self._isPaused and not self._isClosing and self._session is not None:
             self._isPaused = pause
             transport: Any = self.transport
             if pause:

@@ -169,7 +169,7 @@ async def OPTS(session: FTPSession, argument: str) -> Reply:
         return replies.reply(504, "UTF-8 cannot be turned off.")
     if command == "MLST":
         session.facts = parseFacts(options)
-        return replies.reply(200, factsReply(session.facts))
+        return replies.reply(200, factsReply(session.facts).rstrip())
     if command in session.listener.verbs:
         return replies.reply(501, f"{command} has no options.")
     return replies.reply(501, "That command is not known.")

@@ -1,0 +1,299 @@
+"""
+The control connection: its time, its buffers, its socket.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISystemHandle, ITCPTransport
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from filehub.credentials import Address, ConnectionInfo
+from filehub.deadlines import Deadlines
+from filehub.errors import LimitExceeded, NotFound
+from filehub.protocols.ftp.data import DataChannels
+from filehub.protocols.ftp.server import FTPFactory, FTPProtocol
+from filehub.protocols.ftp.settings import FTPSettings
+from tests.protocols.ftp.doubles import Client, Transport, finalCodes
+
+
+class TimeTests(SynchronousTestCase):
+    def test_login(self) -> None:
+        """T-R2: the time for a login is absolute: dripping bytes buys none."""
+        client = Client()
+        for _ in range(59):
+            client.clock.advance(1)
+            client.protocol.dataReceived(b"N")
+        client.protocol.dataReceived(b"\r\n")
+        self.assertEqual(finalCodes(client.take()), [500])
+        client.clock.pump([1.0] * 3)
+        self.assertEqual(client.take(), b"421 Login took too long.\r\n")
+        self.assertTrue(client.isClosed)
+
+    def test_loginAgain(self) -> None:
+        """Logged out, the client has to log in again within the same time."""
+        client = Client().logIn()
+        client.clock.advance(100)
+        client.code("REIN")
+        client.clock.pump([1.0] * 62)
+        self.assertEqual(finalCodes(client.take()), [421])
+
+    def test_idle(self) -> None:
+        """Without a command for the idle time: 421; each command buys the whole time."""
+        client = Client().logIn()
+        for _ in range(3):
+            client.clock.pump([10.0] * 29)
+            self.assertEqual(client.code("NOOP"), 200)
+        client.clock.pump([1.0] * 302)
+        self.assertEqual(client.take(), b"421 Idle for too long.\r\n")
+        self.assertTrue(client.isClosed)
+
+    def test_neverInTransfer(self) -> None:
+        """While a transfer runs the session is not idle; afterwards it has all its time."""
+        client = Client(FTPSettings(stallTimeout=0)).logIn()
+        client.code("PASV")
+        stream = client.data.stream
+        client.say("STOR f")
+        client.clock.pump([10.0] * 100)
+        self.assertEqual(client.take(), b"")
+        stream.receive(b"")
+        self.assertEqual(finalCodes(client.take()), [226])
+        client.clock.pump([10.0] * 29)
+        self.assertEqual(client.code("NOOP"), 200)
+
+    def test_unclosable(self) -> None:
+        """A client that does not take its last reply is cut off."""
+        client = Client().logIn()
+        client.say("QUIT")
+        self.assertFalse(client.transport.isAborted)
+        client.clock.pump([1.0] * 12)
+        self.assertTrue(client.transport.isAborted)
+        client.disconnect()
+        self.assertEqual(client.clock.getDelayedCalls(), [])
+
+    def test_nothingLeft(self) -> None:
+        """A session that is gone leaves no timer."""
+        client = Client()
+        client.disconnect()
+        self.assertEqual(client.clock.getDelayedCalls(), [])
+
+
+class BackPressureTests(SynchronousTestCase):
+    def test_unreadReplies(self) -> None:
+        """T-R5: with too many unsent replies no command is taken, until they are read."""
+        client = Client().logIn()
+        client.protocol.pauseProducing()
+        self.assertEqual(client.say("NOOP\r\nNOOP"), b"")
+        self.assertEqual(client.transport.producerState, "paused")
+        client.protocol.resumeProducing()
+        self.assertEqual(finalCodes(client.take()), [200, 200])
+        self.assertEqual(client.transport.producerState, "producing")
+
+    def test_registered(self) -> None:
+        """The transport tells when its buffer is full; closing does not wait for us."""
+        client = Client().logIn()
+        self.assertIs(client.transport.producer, client.protocol)
+        self.assertTrue(client.transport.streaming)
+        client.say("QUIT")
+        self.assertIsNone(client.transport.producer)
+
+    def test_turns(self) -> None:
+        """T-R5: a flood of commands is carried out in portions; others have their turn."""
+        client = Client().logIn()
+        client.protocol.dataReceived(b"NOOP\r\n" * 1000)
+        first = len(finalCodes(client.take()))
+        self.assertLess(first, 200)
+        self.assertEqual(client.transport.producerState, "paused")
+        for _ in range(20):
+            client.clock.advance(0)
+        self.assertEqual(first + len(finalCodes(client.take())), 1000)
+        self.assertEqual(client.transport.producerState, "producing")
+
+    def test_floodThenGone(self) -> None:
+        """A flooder who leaves in between leaves nothing behind."""
+        client = Client().logIn()
+        client.protocol.dataReceived(b"NOOP\r\n" * 1000)
+        client.disconnect()
+        client.clock.advance(0)
+        self.assertEqual(client.clock.getDelayedCalls(), [])
+
+    def test_telnetRefusals(self) -> None:
+        """Options are refused on the wire."""
+        client = Client()
+        client.protocol.dataReceived(b"\xff\xfd\x01NOOP\r\n")
+        self.assertEqual(client.take(), b"\xff\xfc\x01200 OK.\r\n")
+
+
+class Registry:
+    """
+    A L{filehub.interfaces.ISessionRegistry} that admits so many.
+
+    @ivar log: what its slots were told.
+    """
+
+    def __init__(self, room: int = 10) -> None:
+        self.room = room
+        self.log: list[Any] = []
+        self.disconnects: list[Any] = []
+        self.connection = ConnectionInfo(
+            "ftp", 7, Address("192.0.2.1", 40000), Address("192.0.2.254", 21)
+        )
+
+    def admit(
+        self, protocol: str, peer: Address, local: Address, *, secure: bool, disconnect: Any
+    ) -> Any:
+        if self.room <= 0:
+            raise LimitExceeded("Too many sessions, try again later.")
+        self.room -= 1
+        self.log.append((protocol, peer, local, secure))
+        self.disconnects.append(disconnect)
+        return self
+
+    def loggedIn(self, account: Any) -> None:
+        self.log.append(account.name)
+
+    def loggedOut(self) -> None:
+        self.log.append("out")
+
+    def doing(self, activity: str) -> None:
+        self.log.append(activity)
+
+    def leave(self, reason: str) -> None:
+        self.log.append(f"left: {reason}")
+
+
+class RegistryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.registry = Registry()
+
+    def test_life(self) -> None:
+        """The registry hears of admission, login, transfers, logout and the end."""
+        client = Client(sessions=self.registry)
+        client.logIn()
+        client.retrieve("NLST")
+        client.code("REIN")
+        client.say("QUIT")
+        client.disconnect()
+        self.assertEqual(
+            self.registry.log,
+            [
+                ("ftp", Address("192.0.2.1", 40000), Address("192.0.2.254", 21), False),
+                "ann", "NLST /", "", "out", "left: quit",
+            ],
+        )  # fmt: skip
+
+    def test_reasons(self) -> None:
+        """The reason of every way out is told."""
+        for prepare, reason in (
+            (lambda client: None, "connection lost"),
+            (lambda client: client.say("GET / HTTP/1.1"), "wrong protocol"),
+            (lambda client: client.clock.pump([1.0] * 62), "login timeout"),
+            (lambda client: client.logIn().clock.pump([1.0] * 302), "idle"),
+            (lambda client: self.registry.disconnects[-1]("shutdown"), "shutdown"),
+        ):
+            client = Client(sessions=self.registry)
+            prepare(client)
+            client.disconnect()
+            self.assertEqual(self.registry.log[-1], f"left: {reason}")
+
+    def test_refused(self) -> None:
+        """T-R1: who is not admitted is told why and closed, and served nothing."""
+        self.registry.room = 0
+        client = Client(sessions=self.registry)
+        self.assertEqual(client.greeting, b"421 Too many sessions, try again later.\r\n")
+        self.assertTrue(client.isClosed)
+        self.assertEqual(client.say("USER ann"), b"")
+        client.clock.pump([1.0] * 12)
+        self.assertTrue(client.transport.isAborted)
+        client.disconnect()
+
+    def test_disconnected(self) -> None:
+        """An operator ends a session in the middle of an upload: 426, 421, nothing published."""
+        client = Client(sessions=self.registry).logIn()
+        client.code("PASV")
+        client.data.stream.receive(b"partial")
+        client.say("STOR f")
+        self.registry.disconnects[0]("kicked")
+        self.assertEqual(finalCodes(client.take()), [426, 421])
+        self.assertTrue(client.isClosed)
+        client.disconnect()
+        self.assertRaises(NotFound, client.tree.content, "/f")
+
+    def test_disconnectedTwice(self) -> None:
+        """Being told twice, or too late, does nothing."""
+        client = Client(sessions=self.registry).logIn()
+        for _ in range(2):
+            self.registry.disconnects[0]("kicked")
+        self.assertEqual(finalCodes(client.take()), [421])
+        client.disconnect()
+        self.registry.disconnects[0]("kicked")
+
+
+@implementer(ITCPTransport, ISystemHandle)
+class TCPTransport(Transport):
+    """A transport with a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__("192.0.2.1", "192.0.2.254")
+        self.sock = sock
+        self.options: dict[str, bool] = {}
+
+    def getHandle(self) -> socket.socket:
+        return self.sock
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.options["nodelay"] = enabled
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.options["keepalive"] = enabled
+
+
+class SocketTests(SynchronousTestCase):
+    def test_options(self) -> None:
+        """No Nagle, keepalive after a minute, urgent data in its place."""
+        client = Client()
+        with socket.socket() as sock:
+            transport = TCPTransport(sock)
+            protocol = client.factory.buildProtocol(transport.getPeer())
+            assert protocol is not None
+            protocol.makeConnection(transport)
+            self.assertEqual(transport.options, {"nodelay": True, "keepalive": True})
+            self.assertTrue(sock.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE))
+            self.assertEqual(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 60)
+
+
+class FactoryTests(SynchronousTestCase):
+    def test_channels(self) -> None:
+        """Each session has data channels between its own two addresses."""
+        client = Client()
+        factory = FTPFactory(
+            client.clock, client.users, FTPSettings(passivePorts=range(5000, 5010))
+        )
+        connection = ConnectionInfo(
+            "ftp", 1, Address("192.0.2.1", 40000), Address("192.0.2.254", 21)
+        )
+        self.assertIsInstance(factory.listener.openData(connection), DataChannels)
+        self.assertEqual(factory.passivePorts.size, 10)
+
+    def test_defaults(self) -> None:
+        """Reactor and portal are enough; deadlines can be shared."""
+        client = Client()
+        deadlines = Deadlines(client.clock)
+        factory = FTPFactory(client.clock, client.users, deadlines=deadlines)
+        self.assertIs(factory.listener.deadlines, deadlines)
+        self.assertEqual(factory.settings, FTPSettings())
+        self.assertIsInstance(factory.buildProtocol(client.transport.getPeer()), FTPProtocol)
+
+    def test_lateDrain(self) -> None:
+        """Waiting for a congested client ends when it is gone."""
+        client = Client().logIn()
+        client.protocol.pauseProducing()
+        waiting = client.protocol.drained()
+        assert isinstance(waiting, Deferred)
+        client.disconnect()
+        self.successResultOf(waiting)
+        self.successResultOf(client.protocol.drained())
