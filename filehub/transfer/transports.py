@@ -323,7 +323,7 @@ class TransportStream:
 class _DirectStream:
     """See L{LentStream}; on a duplicate of the transport's socket."""
 
-    __slots__ = ("_clock", "_direct", "_lost", "_prefix", "_transport")
+    __slots__ = ("_clock", "_direct", "_ending", "_lost", "_prefix", "_transport")
 
     def __init__(
         self, reactor: Any, transport: Any, duplicate: socket.socket, prefix: bytes
@@ -333,6 +333,7 @@ class _DirectStream:
         self._prefix = prefix
         self._lost = False
         self._direct: SocketStream | None = SocketStream(reactor, duplicate)
+        self._ending: TransportStream | None = None
 
     @property
     def kernelSocket(self) -> socket.socket | None:
@@ -377,7 +378,8 @@ class _DirectStream:
         """See L{ByteStream.finish}."""
         self._open()
         self._close()
-        await TransportStream(self._clock, self._transport).finish()
+        self._ending = TransportStream(self._clock, self._transport)
+        await self._ending.finish()
 
     def abort(self) -> None:
         """See L{ByteStream.abort}."""
@@ -388,12 +390,15 @@ class _DirectStream:
 
     def dataReceived(self, data: bytes) -> None:
         """See L{LentStream.dataReceived}; a paused transport delivers at most once more."""
-        self._prefix += data
+        if self._ending is None:
+            self._prefix += data
 
     def connectionLost(self, reason: Failure) -> None:
         """See L{LentStream.connectionLost}."""
         self._lost = True
         self._close(reset=True)
+        if self._ending is not None:
+            self._ending.connectionLost(reason)
 
     def release(self) -> bytes:
         """See L{LentStream.release}."""
