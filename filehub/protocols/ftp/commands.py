@@ -77,9 +77,11 @@ COMMANDS: Final = (
     _S("REIN", "959", _ACCESS, _NONE, "REIN: log out and start again", False),
     _S("QUIT", "959", _ACCESS, _NONE, "QUIT: end the session", False),
     # 4.1.2: transfer parameters
-    _S("PORT", "959", _PARAMETERS, _REQUIRED, "PORT h1,h2,h3,h4,p1,p2: connect to this address",
+    # Without an argument these are wrong, too; but what is wrong has to void what was
+    # arranged before, which only they themselves can do.
+    _S("PORT", "959", _PARAMETERS, _OPTIONAL, "PORT h1,h2,h3,h4,p1,p2: connect to this address",
        switch="active"),
-    _S("EPRT", "2428", _PARAMETERS, _REQUIRED, "EPRT |family|address|port|: connect there",
+    _S("EPRT", "2428", _PARAMETERS, _OPTIONAL, "EPRT |family|address|port|: connect there",
        feature="EPRT", switch="active"),
     _S("PASV", "959", _PARAMETERS, _NONE, "PASV: listen for a data connection", feature="PASV"),
     _S("EPSV", "2428", _PARAMETERS, _OPTIONAL, "EPSV [1|2|ALL]: listen for a data connection",

@@ -45,7 +45,7 @@ class ActiveTests(SynchronousTestCase):
 
     def test_malformed(self) -> None:
         """T-D3: nonsense is 501 and voids what was arranged; LIST is then 425."""
-        for line in ("PORT 1,2,3", "PORT x", "EPRT |1|x|y|", "EPRT x"):
+        for line in ("PORT 1,2,3", "PORT x", "PORT", "EPRT", "EPRT |1|x|y|", "EPRT x"):
             self.client.code("PASV")
             self.assertEqual(self.client.codes([line, "LIST"]), [501, 425], line)
 
