@@ -39,9 +39,10 @@ class Account:
     fileSystem: Any
     home: VirtualPath = ROOT
     limits: Any = field(default_factory=AccountLimits)
+    letters: str = "elradfmwMT"
 
     def permissionLetters(self, path: VirtualPath) -> str:
-        return "elradfmwMT"
+        return self.letters
 
 
 class Users:

@@ -48,6 +48,16 @@ class DirectoryTests(FileServiceTests):
         self.assertEqual(self.client.codes(["CWD f", "CWD none", "CWD ~", "CWD ..\\d"]), [550] * 4)
         self.assertEqual(self.pwd(), b"/")
 
+    def test_notAllowed(self) -> None:
+        """Without the permission to enter it is 550, whether or not there is a directory."""
+        session = self.client.protocol._session
+        assert session is not None
+        session.account.letters = "lr"  # type: ignore[union-attr]
+        said = self.client.say("CWD d")
+        self.assertEqual(said, b"550 /d: permission denied\r\n")
+        self.assertEqual(self.client.say("CWD none"), said.replace(b"/d", b"/none"))
+        self.assertEqual(self.client.code("CDUP"), 550)
+
     def test_removedMeanwhile(self) -> None:
         """T-P10: in a directory that is gone, only CWD helps."""
         self.client.codes(["CWD d/e", "RMD /d/e"])
