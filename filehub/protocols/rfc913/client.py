@@ -17,13 +17,12 @@ from filehub.errors import FileHubError, InvalidName, PeerGone, Stalled
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.rfc913.connecting import Prefixed, overEndpoint, overTCP
 from filehub.protocols.rfc913.listing import ListedFile, parseNames, parseVerbose
-from filehub.protocols.rfc913.text import AnnouncedEncoder, WireDecoder, WireEncoder
+from filehub.protocols.rfc913.text import AnnouncedEncoder, WireDecoder, WireEncoder, wireLength
 from filehub.protocols.rfc913.wire import Code, NotRFC913, Reply, ReplyParser, encodeCommand
 from filehub.transfer.progress import Progress
 from filehub.transfer.pump import receive, send
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.tlsclient import ServerTrust
-from filehub.transfer.translate import convertedLength
 
 #: Bytes of an ordinary reply.
 _MAXIMUM_REPLY: Final = 64 * 1024
@@ -306,7 +305,7 @@ class RFC913Client:
         size: int = source.attributes.size
         length, encoder = size, None
         if self._type == "A":
-            length = await convertedLength(source, lambda: WireEncoder(False))
+            length = await wireLength(source, False, self._stream.pause)
             encoder = AnnouncedEncoder(WireEncoder(False), length)
         await self.command("STOR", mode, path)
         await self.command("SIZE", str(length))

@@ -146,6 +146,7 @@ class RFC913Session:
         self.ending: str | None = None
         self.isMoving = False
         self.wasKicked = False
+        self._hasLeft = False
         self._verbs = verbs
         self.state = State.LOGIN
         self.pending: Pending | None = None
@@ -191,8 +192,10 @@ class RFC913Session:
             self.ending = reason
         with self._log.failuresHandled("cannot clean up after an RFC 913 session"):
             await self.cancelPending()
-        self.loggedOut()
+        # Before the logout: the slot tells whose session it was.
         self.slot.leave(self.ending)
+        self._hasLeft = True
+        self.loggedOut()
 
     # --- what the commands call
 
@@ -299,7 +302,7 @@ class RFC913Session:
         wasLoggedIn, self.account = self.account is not None, None
         self.state = State.LOGIN
         self.startOver()
-        if wasLoggedIn:
+        if wasLoggedIn and not self._hasLeft:
             self.slot.loggedOut()
             if self.ending is None:
                 self.channel.loggedOut()
@@ -328,7 +331,8 @@ class RFC913Session:
     async def _perform(self, event: Command | Malformed) -> Reply | None:
         verb = event.verb if isinstance(event, Command) else ""
         if self.pending is not None and verb not in CONTINUATIONS[self.state]:
-            await self.cancelPending()
+            with self._log.failuresHandled("what was pending could not be given up"):
+                await self.cancelPending()
         if not isinstance(event, Command):
             return self._malformed(event)
         perform = self._verbs.get(verb)

@@ -7,10 +7,16 @@ back as it was.  The length is announced before the first byte and must be kept.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from filehub.errors import OperationNotSupported, StorageUnavailable
+from filehub.interfaces import IReadHandle
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder
+
+_STEP: Final = 256 * 1024
+#: After so many bytes other sessions have their turn.
+_TURN: Final = 1024 * 1024
 
 _NOT_TEXT: Final = "TYPE A carries 7-bit characters only"
 
@@ -42,6 +48,28 @@ class WireEncoder:
     def finish(self) -> bytes:
         """What was held back."""
         return self._encoder.finish()
+
+
+async def wireLength(
+    source: IReadHandle, strict: bool, pause: Callable[[float], Awaitable[None]]
+) -> int:
+    """
+    How many bytes a file is on the wire.  Reads all of it, which does not stop the
+    reactor even where reading never waits.
+
+    @param pause: with 0, lets the reactor turn once.
+    @raise OperationNotSupported: strict, and the file is not 7-bit text.
+    """
+    encoder = WireEncoder(strict)
+    offset = length = turn = 0
+    while chunk := await source.readAt(offset, _STEP):
+        offset += len(chunk)
+        length += len(encoder.feed(chunk))
+        turn += len(chunk)
+        if turn >= _TURN:
+            turn = 0
+            await pause(0)
+    return length + len(encoder.finish())
 
 
 class AnnouncedEncoder:
@@ -105,4 +133,4 @@ class WireDecoder:
         return self._decoder.finish()
 
 
-__all__ = ["AnnouncedEncoder", "WireDecoder", "WireEncoder"]
+__all__ = ["AnnouncedEncoder", "WireDecoder", "WireEncoder", "wireLength"]

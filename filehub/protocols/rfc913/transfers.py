@@ -29,12 +29,11 @@ from filehub.paths import VirtualPath
 from filehub.protocols.rfc913 import replies, storing
 from filehub.protocols.rfc913.states import State
 from filehub.protocols.rfc913.storing import Storing
-from filehub.protocols.rfc913.text import AnnouncedEncoder, WireDecoder, WireEncoder
+from filehub.protocols.rfc913.text import AnnouncedEncoder, WireDecoder, WireEncoder, wireLength
 from filehub.protocols.rfc913.wire import Reply, parseSize
 from filehub.transfer.progress import Progress
 from filehub.transfer.pump import receive, send
 from filehub.transfer.stream import ByteStream
-from filehub.transfer.translate import convertedLength
 
 if TYPE_CHECKING:
     from filehub.protocols.rfc913.session import RFC913Session
@@ -205,7 +204,7 @@ async def _announced(session: RFC913Session, source: IReadHandle, text: bool) ->
     settings = session.listener.settings
     if size > settings.maximumText:
         raise FileTooLarge(None, "file too large for TYPE A, use TYPE B")
-    return await convertedLength(source, lambda: WireEncoder(settings.strictText))
+    return await wireLength(source, settings.strictText, session.channel.pause)
 
 
 async def STOP(session: RFC913Session, argument: str) -> Reply:

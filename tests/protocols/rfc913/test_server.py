@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -21,6 +22,7 @@ from filehub.protocols.rfc913 import replies
 from filehub.protocols.rfc913.admission import addressOf
 from filehub.protocols.rfc913.settings import RFC913Settings
 from filehub.protocols.rfc913.wire import Code
+from filehub.registry import SessionRegistry
 from tests.protocols.rfc913.doubles import Account, Peer
 
 
@@ -419,6 +421,22 @@ class RegistryTests(SynchronousTestCase):
             server.clock.advance(6)
             server.clock.advance(6)
             self.assertEqual(self.registry.slots[-1].told, [f"left: {reason}"])
+
+    def test_events(self) -> None:
+        """The registry's events say whose session it was, and come after the transfers'."""
+        events: list[Any] = []
+
+        class Sink:
+            emit = events.append
+
+        clock = Clock()
+        server = Peer(clock=clock, sessions=SessionRegistry(clock, sink=Sink()))  # type: ignore[arg-type]
+        server.loggedIn()
+        server.transport.lose()
+        self.assertEqual(
+            [(type(each).__name__, getattr(each, "account", None)) for each in events],
+            [("SessionStarted", None), ("SessionEnded", "mkl")],
+        )
 
     def test_addresses(self) -> None:
         """Addresses are shown as IPv4 where they are, and UNIX sockets have names."""
