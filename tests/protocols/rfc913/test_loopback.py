@@ -168,14 +168,16 @@ class LoopbackTests(LoopbackTestCase):
             await client.setType(type)
             moved.clear()
             sock = await self.raw(
-                b"USER mkl", b"PASS foo", b"TYPE " + type.encode(), b"STOR OLD f", b"SIZE 5000000"
+                b"USER mkl",
+                b"PASS foo",
+                b"TYPE " + type.encode(),
+                b"STOR NEW f" + type.encode(),
+                b"SIZE 5000000",
             )
             await self.until(lambda: self.protocols[-1]._lent is not None)
             await deferToThread(sock.sendall, data)
-            await self.until((self.folder / "f").exists)
-            sock.sendall(b"RETR f\0SEND\0")
-            await deferToThread(sock.recv, 1000)
-            sock.sendall(b"DONE\0")
+            await self.until((self.folder / f"f{type}").exists)
+            await deferToThread(sock.sendall, b"RETR f" + type.encode() + b"\0SEND\0DONE\0")
             await self.readAll(sock)
             self.assertEqual(set(moved), expected)
 
