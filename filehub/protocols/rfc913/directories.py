@@ -125,8 +125,15 @@ async def authenticate(session: RFC913Session, kind: str, value: bytes) -> Reply
 
 
 async def _enter(session: RFC913Session, path: VirtualPath) -> Reply:
+    """
+    Make it the current directory.  That touches no storage, so there is no guarded
+    method for it: the account's policy is asked for C{e}.
+    """
+    account = session.account
     try:
         canonical = await session.fileSystem.resolve(path)
+        if account is None or "e" not in account.permissionLetters(canonical):
+            raise PermissionDenied(path)
         if not (await session.fileSystem.stat(canonical)).isDirectory:
             raise NotADirectory(path)
     except FileHubError as error:

@@ -39,9 +39,10 @@ class Account:
     home: VirtualPath = ROOT
     limits: Any = field(default_factory=AccountLimits)
     gate: Any = None
+    letters: str = "elradfmw"
 
     def permissionLetters(self, path: VirtualPath) -> str:
-        return "elradfmw"
+        return self.letters
 
     def __conform__(self, interface: Any) -> Any:
         return self.gate if self.gate is not None and interface.providedBy(self.gate) else None

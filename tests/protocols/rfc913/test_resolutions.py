@@ -661,14 +661,16 @@ class DirectoryCredentialTests(SynchronousTestCase):
         """11: without a permission layer that asks, denied is denied."""
         server = peer()
         server.tree.putDirectory("d")
+        denied = b"-Can't connect to directory because: permission denied\0"
+        server.account.letters = "lradfmw"
+        self.assertEqual(server.say("CDIR d"), denied)
+        server.account.letters = "e"
 
         async def stat(path: VirtualPath) -> None:
             raise PermissionDenied(path)
 
         server.account.fileSystem.stat = stat
-        self.assertEqual(
-            server.say("CDIR d"), b"-Can't connect to directory because: permission denied\0"
-        )
+        self.assertEqual(server.say("CDIR d"), denied)
 
     def test_11_password(self) -> None:
         """11: one that asks gets the password, for that directory alone."""
