@@ -12,6 +12,7 @@ of escape, and C{/public/link -> /private} is judged as C{/private}.
 L{GUARDED} is the whole decision as data.  A test holds it against the interfaces, so
 a new method without a row fails the suite.  What the rows cannot say:
 
+  - Attributes of a directory need C{e}: that is how protocols enter one.
   - Changing the mode needs C{M}, changing times C{T}; only what is asked for counts.
   - A drop box (C{w} without C{l}, C{r} and C{d}) takes new files only: nothing is
     replaced or continued there.
@@ -176,7 +177,10 @@ class GuardedFileSystem:
     async def stat(self, path: VirtualPath) -> FileAttributes:
         """See L{IFileSystem.stat}."""
         canonical = await self._admit(GUARDED["stat"][0], path)
-        return await self._inner.stat(canonical)
+        attributes = await self._inner.stat(canonical)
+        if attributes.isDirectory and not self._policy.permissionsFor(canonical) & P.ENTER:
+            raise self._denial(path, canonical, "needs e")
+        return attributes
 
     async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
         """See L{IFileSystem.openDirectory}."""

@@ -236,6 +236,7 @@ class _Builder:
     def _rfc913Settings(self) -> RFC913Settings:
         rfc913, limits = self._values.rfc913, self._values.limits
         return RFC913Settings(
+            hostName=self._values.server.name,
             accounts=rfc913.accounts,
             generations=rfc913.generations,
             lenientFraming=rfc913.lenient_framing,

@@ -107,7 +107,8 @@ class Section(BaseModel):
 class Server(Section):
     """The process itself."""
 
-    name: NameValue = "filehub"
+    #: The first word of RFC 913's greeting; empty: the name that the system has.
+    name: str = ""
     state: Path | None = None
     workers: Literal[1] = 1
 

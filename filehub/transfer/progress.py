@@ -59,7 +59,7 @@ class Progress:
     ) -> None:
         """
         @param deadlines: without them, or without C{stallSeconds}, there is no watch.
-        @param onStall: called after the stream was aborted.
+        @param onStall: called just before the stream is aborted.
         """
         self.nbytes = 0
         self.stalled = False
@@ -110,9 +110,11 @@ class Progress:
             return
         self.stalled = True
         self._stream = None
-        stream.abort()
-        if self._onStall is not None:
-            self._onStall()
+        try:
+            if self._onStall is not None:
+                self._onStall()
+        finally:
+            stream.abort()
 
 
 __all__ = ["Progress", "TransferReport"]

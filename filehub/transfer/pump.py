@@ -15,13 +15,15 @@ write behind, while the other end is busy.  The rules are the same on both:
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from typing import Final
+from typing import Final, Literal
 
 from twisted.internet.defer import Deferred
 
 from filehub.errors import FileHubError, PeerGone, Stalled, StorageUnavailable
-from filehub.interfaces import IRateLimiter, IReadHandle, IWriteHandle
+from filehub.interfaces import IDescriptorBacked, IRateLimiter, IReadHandle, IWriteHandle
+from filehub.transfer import _kernel
 from filehub.transfer.progress import Progress, TransferReport
+from filehub.transfer.ratelimit import obey
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.translate import Translator
 
@@ -31,8 +33,12 @@ STEP: Final = 256 * 1024
 LIMITED_STEP: Final = 32 * 1024
 #: After so many bytes other sessions have their turn.
 TURN: Final = 1024 * 1024
-#: The longest single pause for a bandwidth limit, so that a changed limit is noticed.
-_LONGEST_PAUSE: Final = 5.0
+#: A smaller file is sent faster by copying.
+_SENDFILE_FROM: Final = 64 * 1024
+#: Up to this size an upload is one write, as quick as that can be.
+_SMALL: Final = 64 * 1024
+#: How much is copied where the kernel path could not go on, before it is tried again.
+_DETOUR: Final = 4 * 1024 * 1024
 
 
 async def send(
@@ -59,7 +65,15 @@ async def send(
     if progress is None:
         progress = Progress()
     try:
-        return await _sendCopying(source, stream, offset, length, encoder, limiter, progress)
+        if encoder is None and length > _SENDFILE_FROM and stream.kernelSocket is not None:
+            backed = IDescriptorBacked(source, None)
+            if backed is not None and _kernel.AVAILABLE:
+                with backed.lease() as descriptor:
+                    return await _sendByKernel(
+                        source, descriptor, stream, offset, offset + length, limiter, progress
+                    )
+        await _sendCopying(source, stream, offset, offset + length, encoder, limiter, progress)
+        return TransferReport(progress.nbytes, "copy")
     except PeerGone:
         if progress.stalled:
             raise Stalled from None
@@ -90,7 +104,12 @@ async def receive(
     if progress is None:
         progress = Progress()
     try:
-        return await _receiveCopying(stream, target, length, decoder, limiter, progress)
+        if decoder is None and _kernel.AVAILABLE:
+            backed = IDescriptorBacked(target, None)
+            if backed is not None:
+                return await _receiveByKernel(stream, target, backed, length, limiter, progress)
+        await _copyIn(stream, target, target.position, length, None, decoder, limiter, progress)
+        return TransferReport(progress.nbytes, "copy")
     except PeerGone:
         if progress.stalled:
             raise Stalled from None
@@ -139,33 +158,43 @@ async def sendChunks(
         progress.end()
 
 
-async def obey(limiter: IRateLimiter, nbytes: int, stream: ByteStream, progress: Progress) -> None:
-    """Account for C{nbytes} and wait as long as the limit wants."""
-    delay = limiter.grant(nbytes)
-    while delay > 0:
-        step = min(delay, _LONGEST_PAUSE)
-        progress.excuse()
-        await stream.pause(step)
-        delay -= step
-    progress.excuse()
-
-
 async def _write(stream: ByteStream, data: bytes, progress: Progress) -> None:
     progress.watch(stream)
     await stream.write(data)
+
+
+async def _sendByKernel(
+    source: IReadHandle,
+    descriptor: int,
+    stream: ByteStream,
+    offset: int,
+    end: int,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+) -> TransferReport:
+    path: Literal["kernel", "copy"] = "copy"
+    while offset < end:
+        reached = await _kernel.sendFile(descriptor, stream, offset, end, limiter, progress)
+        if reached > offset:
+            path = "kernel"
+            offset = reached
+        if offset < end:
+            stop = min(end, offset + _DETOUR)
+            await _sendCopying(source, stream, offset, stop, None, limiter, progress)
+            offset = stop
+    return TransferReport(progress.nbytes, path)
 
 
 async def _sendCopying(
     source: IReadHandle,
     stream: ByteStream,
     offset: int,
-    length: int,
+    end: int,
     encoder: Translator | None,
     limiter: IRateLimiter | None,
     progress: Progress,
-) -> TransferReport:
+) -> None:
     step = STEP if limiter is None else LIMITED_STEP
-    end = offset + length
     turn = 0
     ahead: Deferred[bytes] | None = None
     try:
@@ -197,7 +226,6 @@ async def _sendCopying(
         if ahead is not None:
             ahead.addErrback(lambda _: None)
             ahead.cancel()
-    return TransferReport(progress.nbytes, "copy")
 
 
 class _WriteBehind:
@@ -208,12 +236,11 @@ class _WriteBehind:
     more than the packet.
     """
 
-    __slots__ = ("_gathered", "_pending", "_position", "_progress", "_size", "_target")
+    __slots__ = ("_gathered", "_pending", "_position", "_size", "_target")
 
-    def __init__(self, target: IWriteHandle, progress: Progress) -> None:
+    def __init__(self, target: IWriteHandle, position: int) -> None:
         self._target = target
-        self._progress = progress
-        self._position: int = target.position
+        self._position = position
         self._gathered: list[bytes] = []
         self._size = 0
         self._pending: Deferred[None] | None = None
@@ -269,29 +296,82 @@ def _shielded(deferred: Deferred[None]) -> Deferred[None]:
     return waiting
 
 
-async def _receiveCopying(
+async def _receiveByKernel(
     stream: ByteStream,
     target: IWriteHandle,
+    backed: IDescriptorBacked,
     length: int | None,
-    decoder: Translator | None,
     limiter: IRateLimiter | None,
     progress: Progress,
 ) -> TransferReport:
+    position: int = target.position
+    end = None if length is None else position + length
+    path: Literal["kernel", "copy"] = "copy"
+
+    async def copy(budget: int) -> bool:
+        nonlocal position
+        left = None if end is None else end - position
+        got, ended = await _copyIn(stream, target, position, left, budget, None, limiter, progress)
+        position += got
+        return ended
+
+    if await copy(_SMALL):
+        return TransferReport(progress.nbytes, path)
+    with backed.lease() as descriptor:
+        ended = False
+        while not ended:
+            if stream.kernelSocket is not None:
+                left = None if end is None else end - position
+                received = await _kernel.receiveFile(
+                    stream, descriptor, position, left, limiter, progress
+                )
+                if received.position > position:
+                    path = "kernel"
+                position, ended = received.position, received.ended
+                if received.rest:
+                    # Counted first, as everywhere: it was taken from the stream.
+                    progress.nbytes += len(received.rest)
+                    await target.writeAt(position, received.rest)
+                    position += len(received.rest)
+            if not ended:
+                ended = await copy(_DETOUR)
+    return TransferReport(progress.nbytes, path)
+
+
+async def _copyIn(
+    stream: ByteStream,
+    target: IWriteHandle,
+    position: int,
+    length: int | None,
+    budget: int | None,
+    decoder: Translator | None,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+) -> tuple[int, bool]:
+    """
+    Receive by copying: up to the end, to C{length}, or until C{budget} is used up.
+    Returns the bytes that were stored and whether that was the end.
+    """
     step = STEP if limiter is None else LIMITED_STEP
-    behind = _WriteBehind(target, progress)
+    behind = _WriteBehind(target, position)
     received = turn = 0
-    progress.watch(stream)
+    ended = length is not None and received >= length
     try:
         try:
-            while length is None or received < length:
+            while not ended and (budget is None or received < budget):
                 wanted = step if length is None else min(step, length - received)
+                if budget is not None:
+                    wanted = min(wanted, budget - received)
+                progress.watch(stream)
                 data = await stream.read(wanted)
-                if not data:
-                    if length is None:
-                        break
-                    raise PeerGone("connection ended before all data was received")
                 size = len(data)
+                if not size:
+                    if length is not None:
+                        raise PeerGone("connection ended before all data was received")
+                    ended = True
+                    break
                 received += size
+                ended = received == length
                 if decoder is not None:
                     data = decoder.feed(data)
                 progress.nbytes += len(data)
@@ -306,14 +386,14 @@ async def _receiveCopying(
             # A broken upload can be resumed from all that has arrived.
             await behind.flush()
             raise
-        if decoder is not None and (rest := decoder.finish()):
+        if decoder is not None and ended and (rest := decoder.finish()):
             progress.nbytes += len(rest)
             await behind.add(rest)
         await behind.flush()
     except BaseException:
         await behind.giveUp()
         raise
-    return TransferReport(progress.nbytes, "copy")
+    return received, ended
 
 
 __all__ = ["Progress", "TransferReport", "receive", "send", "sendChunks"]

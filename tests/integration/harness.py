@@ -352,7 +352,7 @@ def sharedSite() -> Site:
     """
     site = _shared.get("site")
     if site is None or not site.daemon.running:
-        site = _shared["site"] = Site(limits="per_address = 500")
+        site = _shared["site"] = Site(limits="per_address = 500\nper_user = 500")
     return site
 
 

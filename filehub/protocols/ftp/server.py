@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -24,6 +25,7 @@ from zope.interface import implementer
 from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded
+from filehub.events import ProtocolViolation
 from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.data import DataChannels, PassivePorts, canonicalHost
@@ -95,8 +97,8 @@ class FTPProtocol(Protocol):
         """Bytes from the client, in any fragmentation."""
         if self._session is None:
             return
+        # Bytes alone are no activity; the reply to a whole command is.
         self._decoder.feed(data)
-        self._touch()
         if self._decoder.refusals and self.transport is not None:
             self.transport.write(self._decoder.refusals)
             self._decoder.refusals = b""
@@ -362,7 +364,12 @@ class FTPFactory(Factory):
             openSeconds=settings.dataConnectTimeout,
             stallSeconds=settings.stallTimeout,
             allowForeign=settings.allowFXP,
+            onViolation=partial(self._violated, connection),
         )
+
+    def _violated(self, connection: ConnectionInfo, kind: str, address: Address) -> None:
+        """Somebody came to, or was to be sent to, a data connection that is not his."""
+        self.listener.emit(ProtocolViolation(connection, kind))
 
 
 __all__ = ["FTPFactory", "FTPProtocol"]

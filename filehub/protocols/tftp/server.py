@@ -256,10 +256,14 @@ class TFTPService(Service):
         peer = addressOf(datagram.peer)
         local = Address(plainHost(datagram.local), self.address.port)
         slot: ISessionSlot | None = None
+
+        def disconnect(reason: str) -> None:
+            exchange.refuse(reason)
+
         if self._sessions is not None:
             try:
                 slot = self._sessions.admit(
-                    "tftp", peer, local, secure=False, disconnect=lambda why: end(why)
+                    "tftp", peer, local, secure=False, disconnect=disconnect
                 )
             except LimitExceeded:
                 # Silence: an answer would only help to reach somebody with it.
@@ -268,7 +272,6 @@ class TFTPService(Service):
         else:
             connection = ConnectionInfo("tftp", next(self._numbers), peer, local)
         exchange = Exchange(self, key, datagram, request, connection, slot)
-        end = exchange.refuse
         self._exchanges[key] = self._unproven[key] = exchange
         self._all.add(exchange)
         self._clients[peer.host] += 1

@@ -14,7 +14,8 @@ from zope.interface import implementer
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadlines
-from filehub.errors import LimitExceeded, NotFound
+from filehub.errors import LimitExceeded, NotFound, PermissionDenied
+from filehub.events import ProtocolViolation
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.server import FTPFactory, FTPProtocol
 from filehub.protocols.ftp.settings import FTPSettings
@@ -51,6 +52,14 @@ class TimeTests(SynchronousTestCase):
         client.clock.pump([1.0] * 302)
         self.assertEqual(client.take(), b"421 Idle for too long.\r\n")
         self.assertTrue(client.isClosed)
+
+    def test_drippingIsIdle(self) -> None:
+        """Bytes that are no command yet buy no time."""
+        client = Client().logIn()
+        for _ in range(303):
+            client.clock.advance(1)
+            client.protocol.dataReceived(b"N")
+        self.assertEqual(client.take(), b"421 Idle for too long.\r\n")
 
     def test_neverInTransfer(self) -> None:
         """While a transfer runs the session is not idle; afterwards it has all its time."""
@@ -271,12 +280,18 @@ class FactoryTests(SynchronousTestCase):
         """Each session has data channels between its own two addresses."""
         client = Client()
         factory = FTPFactory(
-            client.clock, client.users, FTPSettings(passivePorts=range(5000, 5010))
+            client.clock,
+            client.users,
+            FTPSettings(passivePorts=range(5000, 5010)),
+            sink=client.sink,
         )
         connection = ConnectionInfo(
             "ftp", 1, Address("192.0.2.1", 40000), Address("192.0.2.254", 21)
         )
-        self.assertIsInstance(factory.listener.openData(connection), DataChannels)
+        channels = factory.listener.openData(connection)
+        self.assertIsInstance(channels, DataChannels)
+        self.assertRaises(PermissionDenied, channels.active, "192.0.2.9", 2000)
+        self.assertEqual([each.kind for each in client.events(ProtocolViolation)], ["bounce"])
         self.assertEqual(factory.passivePorts.size, 10)
 
     def test_defaults(self) -> None:

@@ -1,0 +1,296 @@
+"""
+File bytes that never enter this process: sendfile for downloads, splice through a
+pipe for uploads.  Imported by the pump only.
+
+Theory of operation
+===================
+
+Both loops run on the reactor's thread, in steps of a MiB, and both have to keep a
+disk from stopping it:
+
+  - B{Downloads.}  C{sendfile} waits for pages that are not in memory.  C{preadv}
+    with C{RWF_NOWAIT} tells beforehand whether they are; where they are not, the loop
+    ends and the pump copies the next part, which reads in a worker and warms the
+    cache.
+  - B{Uploads.}  Moving bytes from the pipe into the page cache is work in memory,
+    until the kernel throttles writers; nothing tells beforehand.  Neither does
+    anything for reads on file systems that know no C{RWF_NOWAIT}.  These are bets
+    with a stop-loss (L{_StopLoss}): after one call that took too long, everything
+    goes through workers for some seconds.
+
+The loops say how far they came, and never fail for the storage's sake: what could not
+be stored comes back as bytes for the handle's own C{writeAt}, which knows what the
+error means.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from typing import Final, NamedTuple
+
+from filehub.errors import PeerGone, StorageUnavailable
+from filehub.interfaces import IRateLimiter
+from filehub.transfer.progress import Progress
+from filehub.transfer.ratelimit import obey
+from filehub.transfer.stream import ByteStream
+
+AVAILABLE: Final = all(hasattr(os, name) for name in ("sendfile", "splice", "RWF_NOWAIT"))
+
+#: Bytes in one system call, and between turns of the reactor.
+_STEP: Final = 1024 * 1024
+_LIMITED_STEP: Final = 32 * 1024
+#: Distance between the places where the cache is looked into.
+_PROBE: Final = 256 * 1024
+_NOT_SUPPORTED: Final = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_CONNECTION: Final = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOTCONN}
+
+_oneByte = bytearray(1)
+
+
+class _StopLoss:
+    """Whether a call that cannot be known to be quick may be made here."""
+
+    LIMIT: Final = 0.01
+    REST: Final = 10.0
+
+    __slots__ = ("_resumes",)
+
+    def __init__(self) -> None:
+        self._resumes = 0.0
+
+    @property
+    def open(self) -> bool:
+        return not self._resumes or time.monotonic() >= self._resumes
+
+    def spent(self, began: float) -> bool:
+        """Something that began then has ended.  True: it took too long."""
+        now = time.monotonic()
+        if now - began <= self.LIMIT:
+            return False
+        self._resumes = now + self.REST
+        return True
+
+
+# The disk is shared by all transfers, and so is what is known of it.
+_reading = _StopLoss()
+_writing = _StopLoss()
+
+
+class _SharedPipe:
+    """
+    The one pipe that all uploads use: each empties it before anybody else has a turn.
+    Open while there are uploads.
+    """
+
+    __slots__ = ("_users", "readEnd", "writeEnd")
+
+    def __init__(self) -> None:
+        self._users = 0
+        self.readEnd = self.writeEnd = -1
+
+    def acquire(self) -> bool:
+        """False: no descriptor is left for it."""
+        if not self._users:
+            try:
+                self.readEnd, self.writeEnd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                return False
+            try:
+                fcntl.fcntl(self.writeEnd, fcntl.F_SETPIPE_SZ, _STEP)
+            except OSError:
+                # Over the user's allowance for pipes: it works with less.
+                pass
+        self._users += 1
+        return True
+
+    def release(self) -> None:
+        self._users -= 1
+        if not self._users:
+            os.close(self.readEnd)
+            os.close(self.writeEnd)
+
+    def drain(self) -> bytes:
+        """What is in it."""
+        parts = []
+        try:
+            while part := os.read(self.readEnd, _STEP):
+                parts.append(part)
+        except BlockingIOError:
+            pass
+        return b"".join(parts)
+
+
+_pipe = _SharedPipe()
+
+
+def _isCached(descriptor: int, start: int, end: int) -> bool | None:
+    """Are the bytes in memory?  L{None} where the file system does not tell."""
+    buffers = [_oneByte]
+    try:
+        for place in range(start, end, _PROBE):
+            os.preadv(descriptor, buffers, place, os.RWF_NOWAIT)
+        os.preadv(descriptor, buffers, end - 1, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+async def sendFile(
+    descriptor: int,
+    stream: ByteStream,
+    offset: int,
+    end: int,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+) -> int:
+    """
+    Send from C{offset} up to C{end}, or up to where the disk would have to be waited
+    for.  Returns the offset that was reached.
+
+    @raise PeerGone:
+    @raise StorageUnavailable: the file ends before C{end}.
+    """
+    step = _STEP if limiter is None else _LIMITED_STEP
+    checked = offset
+    betting = False
+    while offset < end:
+        stop = min(offset + step, end)
+        if stop > checked and not betting:
+            checked = min(offset + _STEP, end)
+            cached = _isCached(descriptor, offset, checked)
+            if cached is None:
+                betting = True
+            elif not cached:
+                return offset
+        if betting and not _reading.open:
+            return offset
+        sock = stream.kernelSocket
+        if sock is None:
+            raise PeerGone
+        began = time.monotonic() if betting else 0.0
+        try:
+            sent = os.sendfile(sock.fileno(), descriptor, offset, stop - offset)
+        except BlockingIOError:
+            progress.watch(stream)
+            await stream.writable()
+            continue
+        except OSError as error:
+            if error.errno in _CONNECTION:
+                raise PeerGone from None
+            # Not on this file system, or the disk failed: the handle knows more.
+            return offset
+        if not sent:
+            raise StorageUnavailable(None, "the file became shorter while it was sent")
+        offset += sent
+        progress.nbytes += sent
+        if betting and _reading.spent(began):
+            return offset
+        if limiter is not None:
+            await obey(limiter, sent, stream, progress)
+        if offset < end:
+            progress.watch(stream)
+            await stream.writable()
+    return offset
+
+
+class Received(NamedTuple):
+    """
+    How far an upload came.
+
+    @ivar position: where the next byte belongs.
+    @ivar ended: is that all: the peer's clean end, or the announced length?
+    @ivar rest: bytes that were received and could not be stored at C{position}.
+    """
+
+    position: int
+    ended: bool
+    rest: bytes = b""
+
+
+async def receiveFile(
+    stream: ByteStream,
+    descriptor: int,
+    position: int,
+    length: int | None,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+) -> Received:
+    """
+    Store what arrives from C{position} on, up to the end, or up to where the storage
+    has to be waited for.
+
+    @param length: bytes that are still to come, where that is known.
+    @raise PeerGone: also when C{length} is not reached.
+    """
+    if not _writing.open or not _pipe.acquire():
+        return Received(position, False)
+    try:
+        return await _splice(stream, descriptor, position, length, limiter, progress)
+    finally:
+        _pipe.release()
+
+
+async def _splice(
+    stream: ByteStream,
+    descriptor: int,
+    position: int,
+    length: int | None,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+) -> Received:
+    step = _STEP if limiter is None else _LIMITED_STEP
+    end = None if length is None else position + length
+    turn = 0
+    while end is None or position < end:
+        sock = stream.kernelSocket
+        if sock is None:
+            raise PeerGone
+        wanted = step if end is None else min(step, end - position)
+        try:
+            got = os.splice(
+                sock.fileno(), _pipe.writeEnd, wanted, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
+            )
+        except BlockingIOError:
+            progress.watch(stream)
+            await stream.readable()
+            turn = 0
+            continue
+        except OSError as error:
+            if error.errno in _NOT_SUPPORTED:
+                return Received(position, False)
+            raise PeerGone from None
+        if not got:
+            if end is None:
+                return Received(position, True)
+            raise PeerGone("connection ended before all data was received")
+        began = time.monotonic()
+        left = got
+        try:
+            while left:
+                left -= os.splice(_pipe.readEnd, descriptor, left, offset_dst=position + got - left)
+        except OSError:
+            # The bytes are out of the socket and must not be lost; the handle's own
+            # writeAt stores them, or tells what is wrong.
+            position += got - left
+            progress.nbytes += got - left
+            return Received(position, False, _pipe.drain())
+        position += got
+        progress.nbytes += got
+        if _writing.spent(began) and position != end:
+            return Received(position, False)
+        if limiter is not None:
+            await obey(limiter, got, stream, progress)
+        turn += got
+        if turn >= _STEP and position != end:
+            turn = 0
+            progress.watch(stream)
+            await stream.readable()
+    return Received(position, True)
+
+
+__all__ = ["AVAILABLE", "Received", "receiveFile", "sendFile"]

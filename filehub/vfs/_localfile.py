@@ -1,0 +1,380 @@
+"""
+Open files: positioned reads and writes, and descriptors that outlive their last use.
+
+A descriptor is closed only when no piece of work and no lease has it any more:
+a number that is closed too early may be another account's file a moment later.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from filehub.attributes import FileAttributes
+from filehub.errors import FileHubError, StorageUnavailable
+from filehub.interfaces import IDescriptorBacked, IReadHandle, IWriteHandle
+from filehub.paths import VirtualPath
+from filehub.vfs._drafts import Draft
+from filehub.vfs._facts import Facts
+from filehub.vfs._oserrors import errorFor
+from filehub.vfs.workers import Workers
+
+_T = TypeVar("_T")
+_log = Logger()
+
+#: Reads up to this many bytes are first tried on the calling thread.
+_QUICK_READ: Final = 256 * 1024
+#: Writes up to this many bytes may be made on the calling thread.
+_QUICK_WRITE: Final = 64 * 1024
+#: Closing a file that was unlinked meanwhile frees its blocks, which takes time
+#: in proportion to them.
+_QUICK_CLOSE: Final = 4 * 1024 * 1024
+#: Naming a file up to this many bytes may happen on the calling thread.  It is not
+#: the name that takes time: ext4 allocates the blocks of what replaces a file.
+_QUICK_ENDING: Final = 1024 * 1024
+
+
+class InPlace:
+    """
+    Whether work that is expected to be quick may be done on the calling thread.
+
+    A write into the page cache and a change of names on a local file system are some
+    microseconds of work in memory, a tenth of what a hop to a worker costs; but when
+    the kernel throttles writers or its journal is full they wait for the disk, and
+    nothing can tell in advance.  So it is a bet with a stop-loss: after one call
+    that took longer than C{LIMIT}, everything goes to the workers for C{REST}
+    seconds.  The reactor can lose one such wait in that time, never one per upload.
+
+    @ivar cached: may what is answered from the kernel's caches, or not at all, be
+        asked for?  That is no bet.
+    """
+
+    LIMIT: Final = 0.010
+    REST: Final = 5.0
+
+    def __init__(self, *, cached: bool, bet: bool) -> None:
+        self.cached = cached
+        self._bet = bet
+        self._resumes = 0.0
+
+    @property
+    def bet(self) -> bool:
+        """May something be tried that is quick most of the time?"""
+        return self._bet and (not self._resumes or self._rested())
+
+    def _rested(self) -> bool:
+        if time.monotonic() < self._resumes:
+            return False
+        self._resumes = 0.0
+        return True
+
+    def run(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Call it here and now, and learn from how long it took."""
+        began = time.monotonic()
+        try:
+            return function(*args)
+        finally:
+            ended = time.monotonic()
+            if ended - began > self.LIMIT:
+                self._resumes = ended + self.REST
+
+
+class OpenFile:
+    """
+    A descriptor and who uses it.  For one thread; workers only borrow the number.
+    """
+
+    __slots__ = ("_closing", "_idle", "_jobs", "_leases", "_small", "_workers", "descriptor")
+
+    def __init__(self, descriptor: int, workers: Workers) -> None:
+        self.descriptor = descriptor
+        self._workers = workers
+        self._jobs = 0
+        self._leases = 0
+        self._closing = False
+        self._small = True
+        self._idle: list[Callable[[], object]] = []
+
+    async def work(self, function: Callable[..., _T], *args: Any, always: bool = False) -> _T:
+        """A hop to a worker that keeps the descriptor open until it has ended."""
+        self._jobs += 1
+        return await self._workers.call(function, *args, after=self._worked, always=always)
+
+    def _worked(self) -> None:
+        self._jobs -= 1
+        if not self._jobs:
+            idle, self._idle = self._idle, []
+            for call in idle:
+                call()
+            self._closeIfUnused()
+
+    def whenIdle(self, call: Callable[[], object]) -> None:
+        """Make a call as soon as no worker uses it."""
+        if self._jobs:
+            self._idle.append(call)
+        else:
+            call()
+
+    async def idle(self) -> None:
+        """Wait for that."""
+        if self._jobs:
+            waiter: Deferred[None] = Deferred()
+            self._idle.append(partial(_fire, waiter))
+            await waiter
+
+    @contextmanager
+    def lease(self) -> Iterator[int]:
+        """See L{IDescriptorBacked.lease}."""
+        if self._closing:
+            raise closed()
+        self._leases += 1
+        try:
+            yield self.descriptor
+        finally:
+            self._leases -= 1
+            self._closeIfUnused()
+
+    def close(self, *, small: bool) -> None:
+        """Close it as soon as nobody uses it.  Idempotent."""
+        if not self._closing:
+            self._closing = True
+            self._small = small
+            self._closeIfUnused()
+
+    def _closeIfUnused(self) -> None:
+        if self._closing and not self._jobs and not self._leases and self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            if self._small:
+                os.close(descriptor)
+            else:
+                # Nothing is learnt from it: what was written is committed by now.
+                self._workers.call(os.close, descriptor, always=True)
+
+
+def _fire(waiter: Deferred[None]) -> None:
+    if not waiter.called:  # cancelled: nobody waits any more
+        waiter.callback(None)
+
+
+def closed() -> FileHubError:
+    """For the use of a handle after its end."""
+    return StorageUnavailable(None, "the file is closed")
+
+
+@implementer(IReadHandle, IDescriptorBacked)
+class LocalReadHandle:
+    """
+    A regular file that is being read.
+
+    @param scratch: a buffer for reads on the calling thread, shared by all handles.
+    """
+
+    def __init__(
+        self,
+        file: OpenFile,
+        attributes: FileAttributes,
+        path: VirtualPath,
+        inPlace: InPlace,
+        readFlags: int | None,
+        scratch: memoryview,
+    ) -> None:
+        self.attributes = attributes
+        self._file = file
+        self._path = path
+        self._inPlace = inPlace
+        # For preadv: RWF_NOWAIT; 0 where memory is all there is; None: never try.
+        self._readFlags = readFlags if inPlace.cached else None
+        self._scratch = scratch
+        self._closed = False
+
+    async def readAt(self, offset: int, length: int) -> bytes:
+        """See L{IReadHandle.readAt}."""
+        if self._closed:
+            raise closed()
+        got = 0
+        if self._readFlags is not None and length <= _QUICK_READ:
+            got, atEnd = self._readCached(offset, length, self._readFlags)
+            if got == length or atEnd:
+                return bytes(self._scratch[:got])
+        start = bytes(self._scratch[:got])
+        try:
+            rest = await self._file.work(
+                _readFully, self._file.descriptor, offset + got, length - got
+            )
+        except OSError as error:
+            raise errorFor(error, self._path) from error
+        return start + rest if start else rest
+
+    def _readCached(self, offset: int, length: int, flags: int) -> tuple[int, bool]:
+        """How much of it is at hand, now in the scratch buffer, and was that the end?"""
+        got = 0
+        try:
+            while got < length:
+                count = os.preadv(
+                    self._file.descriptor, [self._scratch[got:length]], offset + got, flags
+                )
+                if not count:
+                    return got, True
+                got += count
+        except BlockingIOError:
+            pass
+        except OSError:
+            # This file system cannot tell, or the disk cannot read: a worker finds out.
+            self._readFlags = None
+        return got, False
+
+    async def close(self) -> None:
+        """See L{IReadHandle.close}."""
+        if not self._closed:
+            self._closed = True
+            self._file.close(small=self.attributes.size <= _QUICK_CLOSE)
+            await self._file.idle()
+
+    def lease(self) -> AbstractContextManager[int]:
+        """See L{IDescriptorBacked.lease}."""
+        return self._file.lease()
+
+
+def _readFully(descriptor: int, offset: int, length: int) -> bytes:
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length or not data:
+        return data
+    parts = [data]
+    got = len(data)
+    while got < length:
+        data = os.pread(descriptor, length - got, offset + got)
+        if not data:
+            break
+        parts.append(data)
+        got += len(data)
+    return b"".join(parts)
+
+
+def _writeFully(descriptor: int, offset: int, data: bytes) -> None:
+    written = os.pwrite(descriptor, data, offset)
+    if written < len(data):
+        view = memoryview(data)
+        while written < len(data):
+            written += os.pwrite(descriptor, view[written:], offset + written)
+
+
+@implementer(IWriteHandle, IDescriptorBacked)
+class LocalWriteHandle:
+    """
+    A L{Draft} that is being written.
+    """
+
+    def __init__(
+        self, draft: Draft, path: VirtualPath, facts: Facts, inPlace: InPlace, workers: Workers
+    ) -> None:
+        self.position = draft.position
+        self._draft = draft
+        self._file = OpenFile(draft.descriptor, workers)
+        self._path = path
+        self._facts = facts
+        self._inPlace = inPlace
+        self._ending = False
+        self._ended = False
+
+    async def writeAt(self, offset: int, data: bytes) -> None:
+        """See L{IWriteHandle.writeAt}."""
+        if self._ending:
+            raise closed()
+        try:
+            if len(data) <= _QUICK_WRITE and self._inPlace.bet:
+                self._inPlace.run(_writeFully, self._file.descriptor, offset, data)
+            else:
+                await self._file.work(_writeFully, self._file.descriptor, offset, data)
+        except OSError as error:
+            raise errorFor(error, self._path) from error
+
+    async def commit(self) -> FileAttributes:
+        """See L{IWriteHandle.commit}."""
+        if self._ending:
+            raise closed()
+        self._ending = True
+        # Cancelled here, it is not ended yet, and an abort does end it.
+        await self._file.idle()
+        self._ended = True
+        quick = self._isQuick()
+        try:
+            if not quick:
+                return await self._file.work(_publishAndTell, self._draft, self._facts, always=True)
+            status = self._inPlace.run(_publish, self._draft)
+            if self._facts.known(status):
+                return self._facts.attributes(status)
+            return await self._file.work(self._facts.attributes, status, always=True)
+        except OSError as error:
+            raise errorFor(error, self._path) from error
+        finally:
+            self._file.close(small=quick)
+
+    def _isQuick(self) -> bool:
+        """Is the work at the end one for the calling thread?"""
+        if not (self._draft.prompt and self._inPlace.bet):
+            return False
+        return os.fstat(self._file.descriptor).st_size <= _QUICK_ENDING
+
+    async def abort(self) -> None:
+        """See L{IWriteHandle.abort}."""
+        if self._ended:
+            return
+        self._ending = self._ended = True
+        try:
+            await self._file.idle()
+        except CancelledError:
+            self._file.whenIdle(self._abandonUnwatched)
+            raise
+        quick = self._isQuick()
+        try:
+            if quick:
+                self._inPlace.run(_abandon, self._draft)
+            else:
+                await self._file.work(_abandon, self._draft, always=True)
+        except OSError as error:
+            raise errorFor(error, self._path) from error
+        finally:
+            self._file.close(small=quick)
+
+    def _abandonUnwatched(self) -> None:
+        done = Deferred.fromCoroutine(self._file.work(_abandon, self._draft, always=True))
+        done.addErrback(_logFailure)
+        self._file.close(small=False)
+
+    def lease(self) -> AbstractContextManager[int]:
+        """See L{IDescriptorBacked.lease}."""
+        return self._file.lease()
+
+
+def _logFailure(failure: Failure) -> None:
+    _log.failure("cannot abandon an upload", failure)
+
+
+def _publish(draft: Draft) -> os.stat_result:
+    try:
+        status = draft.publish()
+    except BaseException:
+        _abandon(draft)
+        raise
+    draft.close()
+    return status
+
+
+def _publishAndTell(draft: Draft, facts: Facts) -> FileAttributes:
+    return facts.attributes(_publish(draft))
+
+
+def _abandon(draft: Draft) -> None:
+    try:
+        draft.abandon()
+    finally:
+        draft.close()

@@ -1,0 +1,339 @@
+"""
+A folder of this machine as a tree.  POSIX only; at its best on Linux.
+
+What the system calls do is in C{_openat}, what becomes of uploads in C{_drafts}.
+Here is where each verb is carried out: what the kernel can answer from its caches
+is asked on the calling thread, all else is one hop to a worker.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from zope.interface import implementer
+
+from filehub.attributes import AttributeChanges, DirectoryEntry, Disposition, FileAttributes
+from filehub.errors import ConfigurationError, NotFound, OperationNotSupported
+from filehub.interfaces import (
+    IDirectoryHandle,
+    IFileSystem,
+    IReadHandle,
+    IStorage,
+    IWriteHandle,
+)
+from filehub.paths import VirtualPath, decodeName
+from filehub.vfs import _openat
+from filehub.vfs._drafts import Partial, WritePolicy
+from filehub.vfs._facts import Facts
+from filehub.vfs._localdirectory import Listing, LocalDirectoryHandle
+from filehub.vfs._localfile import InPlace
+from filehub.vfs._localview import LocalView
+from filehub.vfs._openat import Names
+from filehub.vfs._oserrors import errorFor
+from filehub.vfs._staging import Staging
+from filehub.vfs._syscalls import CachedOpen, cachedOpenWorks, fileSystemKind
+from filehub.vfs._uploads import Uploads
+from filehub.vfs.workers import Workers
+
+LinkPolicy = Literal["refuse", "within-root"]
+
+_HIDDEN: Final = frozenset([decodeName(_openat.STAGING)])
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+@implementer(IStorage)
+class LocalTree:
+    """
+    One folder, of which every account gets its own view.
+
+    @param root: the folder.  Links in this path are followed, once, now.
+    @param links: C{"refuse"} never follows one; C{"within-root"} lets
+        L{IFileSystem.resolve} follow them, with the folder as C{/}.
+    @param partial: what a broken upload leaves; see C{_drafts}.
+    @param partialLifetime: seconds that a part is kept for its owner.
+    @param fsync: C{"commit"}: an upload is acknowledged when the disk has it.
+    @param fileMode: permission bits of new files, whatever the umask.
+    @param directoryMode: the same for directories.
+    @param clock: seconds since the epoch, to judge the age of parts.
+    @param inPlace: whether work that is not expected to wait for a disk may be done on
+        the calling thread; else every verb is a hop to a worker.
+
+    @raise ConfigurationError: the folder cannot be used; one line says why.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        workers: Workers,
+        *,
+        links: LinkPolicy = "refuse",
+        partial: Partial = "owner",
+        partialLifetime: float = 86400.0,
+        fsync: Literal["off", "commit"] = "off",
+        fileMode: int = 0o640,
+        directoryMode: int = 0o750,
+        clock: Callable[[], float] = time.time,
+        inPlace: bool = True,
+    ) -> None:
+        self.root = Path(root)
+        self.workers = workers
+        self.links = links
+        self.directoryMode = directoryMode & 0o777
+        self._rootDescriptor = _openUsable(self.root)
+        kind = fileSystemKind(self._rootDescriptor)
+        inMemory = kind == "memory"
+        self.inPlace = InPlace(
+            cached=inPlace
+            and kind != "other"
+            and cachedOpenWorks(self._rootDescriptor, inMemory=inMemory),
+            bet=inPlace and kind != "other" and fsync == "off",
+        )
+        self.cachedRead = CachedOpen(_openat.READ, inMemory=inMemory)
+        self.cachedPath = CachedOpen(os.O_PATH | os.O_NOFOLLOW, inMemory=inMemory)
+        self.cachedDirectory = CachedOpen(
+            os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY, inMemory=inMemory
+        )
+        # A file in memory is always at hand (and tmpfs does not know the flag).
+        self.readFlags: int | None = 0 if inMemory else getattr(os, "RWF_NOWAIT", None)
+        self.scratch = memoryview(bytearray(256 * 1024))
+        self.facts = Facts()
+        self.staging = Staging(self._rootDescriptor, partialLifetime, clock)
+        self.policy = WritePolicy(
+            partial=partial,
+            sync=fsync == "commit",
+            mode=fileMode & 0o777,
+            procLinks=hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"),
+        )
+        self.uploads = Uploads(self._rootDescriptor, self.staging, self.policy)
+
+    @property
+    def descriptor(self) -> int:
+        """The root's; -1 after L{close}, so that late work fails and does no harm."""
+        return self._rootDescriptor
+
+    def viewFor(self, owner: str) -> LocalFileSystem:
+        """See L{IStorage.viewFor}."""
+        return LocalFileSystem(self, owner)
+
+    async def sweep(self) -> None:
+        """
+        See L{IStorage.sweep}.  To be called at the start too: it puts right what a
+        crash left.
+        """
+        await self.workers.run(self.staging.sweep)
+
+    async def close(self) -> None:
+        """See L{IStorage.close}.  Handles that are open stay usable."""
+        descriptor, self._rootDescriptor = self._rootDescriptor, -1
+        if descriptor >= 0:
+            self.staging.close()
+            os.close(descriptor)
+
+
+def _openUsable(root: Path) -> int:
+    try:
+        descriptor = _openat.openRoot(str(root))
+    except OSError as error:
+        raise ConfigurationError(f"cannot serve {root}: {error.strerror}") from error
+    try:
+        os.close(_openat.reopenForListing(descriptor))
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigurationError(f"cannot read {root}: {error.strerror}") from error
+    return descriptor
+
+
+@implementer(IFileSystem)
+class LocalFileSystem(LocalView):
+    """
+    A L{LocalTree} as one account sees it.  An account's own part of a broken upload
+    can be seen (C{stat}, C{openDirectory}), continued, replaced and removed; it
+    cannot be read, renamed or copied, for it is no file yet.
+    """
+
+    async def resolve(self, path: VirtualPath, *, followFinal: bool = True) -> VirtualPath:
+        """See L{IFileSystem.resolve}."""
+        tree = self._tree
+        if tree.links == "refuse" or not path.segments:
+            return path
+        if tree.inPlace.cached:
+            found = tree.cachedPath(tree.descriptor, _openat.joined(_openat.encodeNames(path)))
+            if found >= 0:
+                linked = stat.S_ISLNK(os.fstat(found).st_mode)
+                os.close(found)
+                if not (linked and followFinal):
+                    return path
+        return await self._hop(path, _openat.resolve, tree.descriptor, path, followFinal)
+
+    async def stat(self, path: VirtualPath) -> FileAttributes:
+        """See L{IFileSystem.stat}."""
+        names = self._seen(path)
+        tree = self._tree
+        if tree.inPlace.cached:
+            found = tree.cachedPath(tree.descriptor, _openat.joined(names))
+            if found >= 0:
+                status = os.fstat(found)
+                os.close(found)
+                if tree.facts.known(status):
+                    return tree.facts.attributes(status)
+            elif found == _openat.MISSING and not tree.staging.mayHaveParts(
+                self._owner, names[:-1]
+            ):
+                raise NotFound(path)
+        return await self._hop(path, self._stat, names)
+
+    def _stat(self, names: Names) -> FileAttributes:
+        tree = self._tree
+        try:
+            status = _openat.statPath(tree.descriptor, names)
+        except FileNotFoundError:
+            if not names:
+                raise
+            status = tree.staging.statPart(self._owner, names)
+        return tree.facts.attributes(status)
+
+    async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
+        """See L{IFileSystem.openDirectory}."""
+        names = self._seen(path)
+        listing, first = await self._open(path, discardListing, self._list, names)
+        return LocalDirectoryHandle(listing, first, path, self._tree.workers)
+
+    def _list(self, names: Names) -> tuple[Listing, list[DirectoryEntry]]:
+        tree = self._tree
+        directory = _openat.openDirectory(tree.descriptor, names)
+        try:
+            readable = _openat.reopenForListing(directory)
+        finally:
+            os.close(directory)
+        hasParts = tree.staging.mayHaveParts(self._owner, names)
+        listing = Listing(
+            readable,
+            tree.facts.attributes,
+            hidden=_NOTHING if names else _HIDDEN,
+            tellTargets=tree.links != "refuse",
+            extra=(lambda published: self._parts(names, published)) if hasParts else None,
+        )
+        try:
+            return listing, listing.page()
+        except BaseException:
+            listing.close()
+            raise
+
+    def _parts(self, names: Names, published: int) -> Iterator[DirectoryEntry]:
+        tree = self._tree
+        for name, status in tree.staging.parts(self._owner, names, published):
+            yield DirectoryEntry(decodeName(name), tree.facts.attributes(status))
+
+    async def makeDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.makeDirectory}."""
+        names = self._made(path)
+        tree = self._tree
+        await self._hop(path, _openat.makeDirectory, tree.descriptor, names, tree.directoryMode)
+
+    async def removeDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.removeDirectory}."""
+        names = self._seen(path)
+        await self._hop(path, _openat.removeDirectory, self._tree.descriptor, names)
+
+    async def removeFile(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.removeFile}."""
+        names = self._seen(path)
+        await self._hop(path, self._removeFile, names)
+
+    def _removeFile(self, names: Names) -> None:
+        try:
+            _openat.removeFile(self._tree.descriptor, names)
+        except FileNotFoundError:
+            self._tree.staging.removePart(self._owner, names)
+
+    async def rename(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
+        """See L{IFileSystem.rename}."""
+        tree = self._tree
+        old, new = self._seen(source), self._made(target)
+        try:
+            await tree.workers.run(_openat.rename, tree.descriptor, old, new, replace)
+        except FileExistsError as error:
+            raise errorFor(error, target) from error
+        except OSError as error:
+            raise errorFor(error, source) from error
+
+    async def setAttributes(self, path: VirtualPath, changes: AttributeChanges) -> None:
+        """See L{IFileSystem.setAttributes}."""
+        names = self._seen(path)
+        mode = None if changes.mode is None else changes.mode & 0o777
+        times = (_nanoseconds(path, changes.accessed), _nanoseconds(path, changes.modified))
+        await self._hop(path, _openat.setAttributes, self._tree.descriptor, names, mode, times)
+
+    async def openForReading(self, path: VirtualPath) -> IReadHandle:
+        """See L{IFileSystem.openForReading}."""
+        names = self._seen(path)
+        tree = self._tree
+        if tree.inPlace.cached and names:
+            found = tree.cachedRead(tree.descriptor, _openat.joined(names))
+            if found >= 0:
+                status = os.fstat(found)
+                if stat.S_ISREG(status.st_mode) and tree.facts.known(status):
+                    return self._reader(path, found, tree.facts.attributes(status))
+                os.close(found)
+            elif found == _openat.MISSING:
+                raise NotFound(path)
+        opened = await self._open(path, discardOpened, self._openForReading, names)
+        return self._reader(path, *opened)
+
+    def _openForReading(self, names: Names) -> tuple[int, FileAttributes]:
+        tree = self._tree
+        descriptor, status = _openat.openRegularPath(tree.descriptor, names, _openat.READ)
+        try:
+            return descriptor, tree.facts.attributes(status)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    async def openForWriting(
+        self, path: VirtualPath, disposition: Disposition, *, sizeHint: int | None = None
+    ) -> IWriteHandle:
+        """See L{IFileSystem.openForWriting}."""
+        names = self._made(path)
+        tree = self._tree
+        if disposition is not Disposition.APPEND and tree.inPlace.bet and names:
+            directory = tree.cachedDirectory(tree.descriptor, _openat.joined(names[:-1]))
+            if directory >= 0:
+                place = tree.uploads.placeIn(self._owner, names, directory)
+                try:
+                    draft = tree.inPlace.run(tree.uploads.beginAt, place, disposition, sizeHint)
+                except OSError as error:
+                    os.close(directory)
+                    raise errorFor(error, path) from error
+                return self._writer(path, draft)
+        return await self._prepared(
+            path, tree.uploads.begin, self._owner, names, disposition, sizeHint
+        )
+
+
+def discardListing(opened: tuple[Listing, list[DirectoryEntry]]) -> None:
+    """Nobody waits for it any more."""
+    opened[0].close()
+
+
+def discardOpened(opened: tuple[int, FileAttributes]) -> None:
+    """Nobody waits for it any more."""
+    os.close(opened[0])
+
+
+def _nanoseconds(path: VirtualPath, seconds: float | None) -> int | None:
+    """
+    @raise OperationNotSupported: a time that no file system can hold.
+    """
+    if seconds is None:
+        return None
+    if not math.isfinite(seconds) or abs(seconds) >= 1 << 33:
+        raise OperationNotSupported(path, "time out of range")
+    # In two parts: as one float, the product would not keep its last digits.
+    whole = math.floor(seconds)
+    return whole * 1_000_000_000 + round((seconds - whole) * 1_000_000_000)
