@@ -206,6 +206,29 @@ class RoundTripTests(ClientTestCase):
         self.assertEqual(str(error), "Couldn't save because not enough room")
         self.assertEqual(self.run_(client.names()), ["small"])
 
+    def test_lastWords(self) -> None:
+        """A server that closes in the middle of an upload, and says why, is heard."""
+        client = self.loggedIn(Peer(RFC913Settings(maximumDiscarded=1000), silent=True))
+        self.peer.account.fileSystem.openForWriting = self.withoutHint(self.peer)
+        self.peer.tree.capacity = 100_000
+        error = self.failing(Refused, self.upload(client, "f", b"x" * 3_000_000))
+        self.assertEqual(str(error), "Couldn't save because not enough room")
+        self.failing(PeerGone, client.names())
+
+    def test_localFailure(self) -> None:
+        """A download that cannot be stored here ends the connection."""
+        client = self.loggedIn()
+        self.peer.tree.putFile("f", b"x" * 1000)
+        local = self.local()
+        local.tree.capacity = 10
+
+        async def download() -> None:
+            target = await local.openForWriting(ROOT.join("local"), Disposition.REPLACE)
+            await client.retrieve("f", target)
+
+        self.failing(NoSpace, download())
+        self.failing(PeerGone, client.names())
+
     def withoutHint(self, peer: Peer) -> Any:
         inner = peer.account.fileSystem.openForWriting
 

@@ -533,6 +533,17 @@ class ResolutionTests(SynchronousTestCase):
             server.say(f"STOR {mode} f")
             self.assertEqual(server.say("SIZE 100"), b"+ok, waiting for file\0", mode)
 
+    def test_29_unknownRoom(self) -> None:
+        """29: where room is not known, or not to be known, the upload is tried."""
+        server = peer()
+
+        async def space(path: object) -> None:
+            raise PermissionDenied
+
+        server.account.fileSystem.space = space
+        server.say("STOR APP f")
+        self.assertEqual(server.say("SIZE 1000"), b"+ok, waiting for file\0")
+
     def test_29_quota(self) -> None:
         """29: the size is told to the storage before a byte comes."""
         server = peer()
