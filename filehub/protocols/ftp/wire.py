@@ -209,10 +209,12 @@ def parseCommand(line: bytes) -> Command:
     """The command in a line that has lost its end."""
     if b"\0" in line:
         line = line.replace(b"\r\0", b"\r")
-    verb, _, argument = line.partition(b" ")
-    if b"\t" in verb:
-        verb, _, argument = line.partition(b"\t")
-    return Command(decodeName(verb.upper()), decodeName(argument))
+    # Verbs are ASCII: upper() must not make them of other letters.
+    text = line.decode("ascii") if line.isascii() else decodeName(line)
+    verb, _, argument = text.partition(" ")
+    if "\t" in verb:
+        verb, _, argument = text.partition("\t")
+    return Command(verb.upper() if verb.isascii() else verb, argument)
 
 
 class Reply(NamedTuple):
@@ -256,7 +258,10 @@ def encodeReply(reply: Reply) -> bytes:
     """
     code, lines = reply
     if len(lines) == 1:
-        return b"%d %s\r\n" % (code, _encodeText(lines[0]))
+        text = lines[0]
+        if text.isascii() and text.isprintable():
+            return f"{code} {text}\r\n".encode("ascii")
+        return b"%d %s\r\n" % (code, _encodeText(text))
     encoded = [b"%d-%s\r\n" % (code, _encodeText(lines[0]))]
     encoded += [b" %s\r\n" % _encodeText(line) for line in lines[1:-1]]
     encoded.append(b"%d %s\r\n" % (code, _encodeText(lines[-1])))
