@@ -38,7 +38,7 @@ class SessionCaps:
 
     total: int = 1000
     perAddress: int = 20
-    perUser: int = 10
+    perUser: int = 20
 
 
 @implementer(ISessionSlot)

@@ -225,7 +225,7 @@ class Limits(Section):
 
     sessions: Count = 1000
     per_address: Count = 20
-    per_user: Count = 10
+    per_user: Count = 20
     idle: Seconds = 300.0
     login: Seconds = 60.0
     stall: Seconds = 120.0

@@ -171,6 +171,7 @@ async def conclude(
             if stream is not None:
                 await stream.finish()
             if target is not None:
+                _refuseFromTheDead(session)
                 await target.commit()
         except Exception as problem:
             error = problem
@@ -194,6 +195,18 @@ async def conclude(
     if result.error is None:
         return done
     return replies.INTERNAL_ERROR if result.isOurFault else replies.failure(result.error)
+
+
+def _refuseFromTheDead(session: FTPSession) -> None:
+    """
+    A client program that is killed closes all its connections at once, and its half
+    an upload ends like a whole one.  That the control connection has ended too gives
+    it away.
+
+    @raise PeerGone: it has.
+    """
+    if session.channel.hasEnded():
+        raise PeerGone("control connection lost")
 
 
 def _report(session: FTPSession, transfer: OngoingTransfer, result: Result) -> None:

@@ -168,6 +168,19 @@ class FTPProtocol(Protocol):
             self._isProceeding = False
         self._pauseReading(self._isCongested or not session.isReady)
 
+    def hasEnded(self) -> bool:
+        """See L{ControlChannel.hasEnded<filehub.protocols.ftp.session.ControlChannel>}."""
+        transport: Any = self.transport
+        handle = transport.getHandle() if ISystemHandle.providedBy(transport) else None
+        if not isinstance(handle, socket.socket):
+            return False
+        try:
+            return not handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def loggedIn(self, idle: float) -> None:
         """See L{ControlChannel.loggedIn<filehub.protocols.ftp.session.ControlChannel>}."""
         self._decoder.limit = LIMIT

@@ -69,6 +69,9 @@ class ControlChannel(Protocol):
     def proceed(self) -> None:
         """There is room again for commands."""
 
+    def hasEnded(self) -> bool:
+        """Has the client closed it, though that may not have been noticed yet?"""
+
     def loggedIn(self, idle: float) -> None:
         """The client may take C{idle} seconds between commands, and send long lines."""
 
