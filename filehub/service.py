@@ -124,13 +124,15 @@ class FileHubService(MultiService):
         self,
         reactor: Any,
         registry: SessionRegistry,
-        storages: Sequence[IStorage],
+        furnish: Callable[[FileHubService], None],
         *,
         closing: Sequence[Callable[[], Any]] = (),
         observer: ILogObserver | None = None,
-        whenListening: Callable[[], None] | None = None,
+        whenListening: Callable[[FileHubService], None] | None = None,
     ) -> None:
         """
+        @param furnish: adds storages and listeners, when the process is where it
+            stays: C{twistd --chroot} moves it between construction and start.
         @param closing: called at the end, in this order; may return Deferreds.
         @param observer: takes the place of twistd's log observer.
         @param whenListening: called once all listeners are bound.
@@ -138,12 +140,23 @@ class FileHubService(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self._reactor = reactor
         self._registry = registry
-        self._storages = tuple(storages)
+        self._furnish: Callable[[FileHubService], None] | None = furnish
+        self._storages: list[IStorage] = []
         self._closing = tuple(closing)
         self._observer = observer
         self._whenListening = whenListening
         self.listeners: list[Service] = []
-        SweepingService(reactor, storages).setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def _furnishOnce(self) -> None:
+        furnish, self._furnish = self._furnish, None
+        if furnish is not None:
+            furnish(self)
+
+    def addStorages(self, storages: Iterable[IStorage]) -> None:
+        """Storages that are swept, and closed at the end."""
+        added = list(storages)
+        self._storages += added
+        SweepingService(self._reactor, added).setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def addListener(self, service: Any) -> None:
         """A service that binds a port and serves it."""
@@ -159,6 +172,7 @@ class FileHubService(MultiService):
     def privilegedStartService(self) -> None:
         """Bind all ports; an obstacle is one line, and the end."""
         try:
+            self._furnishOnce()
             super().privilegedStartService()  # type: ignore[no-untyped-call]
         except ConfigurationError as error:
             giveUp(error)
@@ -167,11 +181,12 @@ class FileHubService(MultiService):
         """Serve."""
         try:
             checkPrivileges()
+            self._furnishOnce()
             super().startService()  # type: ignore[no-untyped-call]
         except ConfigurationError as error:
             giveUp(error)
         if self._whenListening is not None:
-            self._whenListening()
+            self._whenListening(self)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -4,12 +4,14 @@ C{twistd filehub} and C{twist filehub}.
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from twisted.application.service import IService
+from twisted.internet.protocol import Factory
 from twisted.logger import LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -102,12 +104,15 @@ def makeService(options: Options) -> IService:
 
     reactor = _monotonicReactor()
     raiseLimits()
+    chroot = bool((getattr(options, "parent", None) or {}).get("chroot"))
+    if chroot:
+        _prepareForChroot(reactor)
     try:
         if options["config"] is not None:
-            loaded = loadConfiguration(Path(options["config"]))
+            loaded = loadConfiguration(Path(options["config"]), checkFolders=not chroot)
             whenListening = None
         else:
-            loaded = embeddedConfiguration(options, DEFAULT_LISTENERS)
+            loaded = embeddedConfiguration(options, DEFAULT_LISTENERS, checkFolders=not chroot)
             stream = sys.stdout
 
             def whenListening(service: Any) -> None:
@@ -134,6 +139,19 @@ def _monotonicReactor() -> Any:
     clock: Any = reactor
     clock.seconds = time.monotonic
     return clock
+
+
+def _prepareForChroot(reactor: Any) -> None:
+    """
+    Open now what is opened late and is not in a bare chroot.  Twisted keeps a spare
+    descriptor (of C{/dev/null}) for the day on which there are none left, from when
+    the first port listens on; and Python loads a codec when it first looks up an
+    address.
+    """
+    codecs.lookup("idna")
+    factory = Factory()
+    factory.noisy = False
+    reactor.listenTCP(0, factory, interface="127.0.0.1").stopListening()
 
 
 def _observer(options: Options, log: Any) -> Any:

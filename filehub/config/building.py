@@ -78,23 +78,25 @@ class _Builder:
         observer: ILogObserver | None,
         whenListening: Callable[[FileHubService], None] | None,
     ) -> FileHubService:
-        storages = {mount.path: self._storage(mount) for mount in self._values.mount}
-        table = self._accounts()
-        realm = FileHubRealm(table, storages, sink=self._sink)
-        portal: Any = ThrottledPortal(
-            self._portal(realm, table), self._reactor, self._sink, self._throttle()
-        )
-        service = FileHubService(
+        return FileHubService(
             self._reactor,
             self._registry,
-            list(storages.values()),
+            self._furnish,
             closing=[self._workers.stop, self._verifier.stop, *self._closeSinks],
             observer=observer,
-            whenListening=(lambda: whenListening(service)) if whenListening else None,
+            whenListening=whenListening,
+        )
+
+    def _furnish(self, service: FileHubService) -> None:
+        storages = {mount.path: self._storage(mount) for mount in self._values.mount}
+        service.addStorages(storages.values())
+        table = self._accounts()
+        realm = FileHubRealm(table, storages, sink=self._sink)
+        portal = ThrottledPortal(
+            self._portal(realm, table), self._reactor, self._sink, self._throttle()
         )
         for listener in self._listeners(portal):
             service.addListener(listener)
-        return service
 
     # --- what is observed
 

@@ -26,16 +26,17 @@ _NETWORK_ACCOUNT: Final = "network"
 
 
 def embeddedConfiguration(
-    options: Mapping[str, Any], defaults: Mapping[str, str]
+    options: Mapping[str, Any], defaults: Mapping[str, str], *, checkFolders: bool = True
 ) -> LoadedConfiguration:
     """
     What C{--root}, C{--writable}, C{--user} and the listeners describe.
 
     @param defaults: where each protocol listens if no listener is given at all.
+    @param checkFolders: whether the folder has to exist already, seen from here.
     @raise ConfigurationError: the folder or a name cannot be used.
     """
     root = Path(options["root"]).absolute()
-    if not root.is_dir():
+    if checkFolders and not root.is_dir():
         raise ConfigurationError(f"--root: found {str(root)!r}, expected an existing folder")
     allow = _WRITE if options["writable"] else _READ
     rule = [{"path": "/", "allow": allow}]
@@ -70,7 +71,7 @@ def embeddedConfiguration(
         raise ConfigurationError(
             f"command line: found {first['input']!r}: {first['msg']}"
         ) from None
-    problems = crossCheck(loaded)
+    problems = crossCheck(loaded, checkFolders=checkFolders)
     if problems:
         raise ConfigurationError("\n".join(problems))
     return loaded

@@ -37,10 +37,12 @@ class LoadedConfiguration:
         return f"{self.origin}:{line}" if line is not None else self.origin
 
 
-def loadConfiguration(path: Path) -> LoadedConfiguration:
+def loadConfiguration(path: Path, *, checkFolders: bool = True) -> LoadedConfiguration:
     """
     Read and check a file.
 
+    @param checkFolders: whether served folders have to exist already, seen from here;
+        not so under C{twistd --chroot}.
     @raise ConfigurationError: a line for each mistake: file, line, key, what was
         found and what was expected.
     """
@@ -62,7 +64,7 @@ def loadConfiguration(path: Path) -> LoadedConfiguration:
     except ValidationError as error:
         raise ConfigurationError("\n".join(_complaints(path, places, error))) from None
     loaded = LoadedConfiguration(values, str(path), places)
-    problems = crossCheck(loaded)
+    problems = crossCheck(loaded, checkFolders=checkFolders)
     if problems:
         raise ConfigurationError("\n".join(problems))
     return loaded
@@ -99,7 +101,7 @@ def _reason(each: Mapping[str, Any]) -> str:
     return f"found {shown}, expected {message}"
 
 
-def crossCheck(loaded: LoadedConfiguration) -> list[str]:
+def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> list[str]:
     """What single keys cannot know: a line for each mistake."""
     values = loaded.values
     problems: list[str] = []
@@ -114,7 +116,7 @@ def crossCheck(loaded: LoadedConfiguration) -> list[str]:
     if not values.mount:
         complain("found no [[mount]], expected at least one", "mount")
     for index, mount in enumerate(values.mount):
-        if not mount.source.is_dir():
+        if checkFolders and not mount.source.is_dir():
             complain(
                 f"found {str(mount.source)!r}, expected an existing folder",
                 "mount",

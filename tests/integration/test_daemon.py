@@ -405,6 +405,11 @@ class PrivilegesTests(ClientTestCase):
         (folder / "srv").mkdir()
         (folder / "tmp").mkdir()
         (folder / "srv" / "hello").write_bytes(b"hello")
+        # twistd looks the user up when it is inside already.
+        (folder / "etc").mkdir()
+        uid, gid = self.nobody.pw_uid, self.nobody.pw_gid
+        (folder / "etc" / "passwd").write_text(f"nobody:x:{uid}:{gid}::/:/bin/false\n")
+        (folder / "etc" / "group").write_text(f"nogroup:x:{gid}:\n")
         tcp, udp, other = freePort(), freePort(socket.SOCK_DGRAM), freePort()
         daemon = Daemon(
             folder,
