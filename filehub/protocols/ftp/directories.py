@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
 from filehub.attributes import DirectoryEntry, FileType
 from filehub.errors import FileSystemError, NotADirectory, NotFound
 from filehub.interfaces import IDirectoryHandle, IFileSystem
@@ -33,6 +36,8 @@ from filehub.transfer.pump import sendChunks
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
+
+_log: Final = Logger()
 
 _Page = Sequence[DirectoryEntry]
 _Format = Callable[[Iterable[DirectoryEntry]], bytes]
@@ -250,7 +255,9 @@ async def listOnControl(session: FTPSession, argument: str) -> Reply:
             await session.write(encodeInner(formatter.page(page)))
     finally:
         if found.handle is not None:
-            await found.handle.close()
+            # Not awaited: a client that leaves now would cancel the closing.
+            closed = Deferred.fromCoroutine(found.handle.close())
+            closed.addErrback(lambda reason: _log.failure("a directory was not closed", reason))
     return replies.reply(code, "End of status.")
 
 

@@ -255,6 +255,22 @@ class LargeDirectoryTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(directory.closed, 1)
 
+    def test_goneWhileClosing(self) -> None:
+        """The client of a STAT leaves while the directory is being closed: it is closed."""
+        closing: Deferred[None] = Deferred()
+
+        class Slow(Directory):
+            async def close(self) -> None:
+                await closing
+                self.closed += 1
+
+        directory = Slow(10)
+        client = Client(fileSystem=directory).logIn()
+        client.say("STAT /")
+        client.disconnect()
+        closing.callback(None)
+        self.assertEqual(directory.closed, 1)
+
     def test_goneWhileReading(self) -> None:
         """The client is lost while a page is being read: the directory is closed."""
         waiting: Deferred[None] = Deferred()

@@ -274,6 +274,22 @@ class SocketTests(SynchronousTestCase):
             self.assertTrue(sock.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE))
             self.assertEqual(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 60)
 
+    def test_hasEnded(self) -> None:
+        """Whether the client has closed is known before the reactor says so; data is none."""
+        client = Client()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            protocol = client.factory.buildProtocol(client.transport.getPeer())
+            assert isinstance(protocol, FTPProtocol)
+            protocol.makeConnection(TCPTransport(ours))
+            self.assertFalse(protocol.hasEnded())
+            theirs.send(b"NOOP\r\n")
+            self.assertFalse(protocol.hasEnded())
+            ours.recv(100)
+            theirs.close()
+            self.assertTrue(protocol.hasEnded())
+        self.assertFalse(client.protocol.hasEnded())
+
 
 class FactoryTests(SynchronousTestCase):
     def test_channels(self) -> None:

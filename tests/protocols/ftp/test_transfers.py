@@ -469,6 +469,13 @@ class LostControlTests(TransferTests):
         self.assertEqual(self.tree.content("/f"), b"0123456789")
         self.assertEqual(self.client.users.loggedOut, ["ann"])
 
+    def test_killed(self) -> None:
+        """A client that dies ends both connections: the half upload is no whole one."""
+        self.client.protocol.hasEnded = lambda: True  # type: ignore[method-assign]
+        self.assertEqual(finalCodes(self.client.store("STOR f", b"half")), [426])
+        self.assertIs(self.ended().outcome, Outcome.PEER_GONE)
+        self.assertEqual(self.tree.content("/f"), b"0123456789")
+
     def test_armed(self) -> None:
         """A listener that nobody used is closed."""
         self.client.code("PASV")
