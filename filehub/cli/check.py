@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from filehub.accounts.passwords import isUsableHash
+from filehub.config.encryption import effectiveTLS
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.schema import Rule
 from filehub.errors import ConfigurationError
@@ -54,7 +55,7 @@ _Section = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
 def _sections(loaded: LoadedConfiguration) -> list[_Section]:
     values = loaded.values
-    tls = values.ftp.tls or ("off" if values.tls is None else "required")
+    tls = effectiveTLS(values)
     listeners: list[tuple[str, ...]] = [("ftp", text, f"TLS {tls}") for text in values.ftp.listen]
     listeners += [("ftps", text, "implicit TLS") for text in values.ftp.implicit_tls]
     listeners += [("tftp", text, f"write {values.tftp.write}") for text in values.tftp.listen]

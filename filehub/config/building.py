@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from twisted.cred.portal import Portal
@@ -25,6 +26,7 @@ from filehub.accounts.records import (
     NetworkRecord,
 )
 from filehub.accounts.throttle import ThrottledPortal, ThrottleSettings
+from filehub.config.encryption import CertificateWatch, certificatesFor, effectiveTLS
 from filehub.config.loading import LoadedConfiguration, ruleOrigins
 from filehub.config.schema import Mount, Rule
 from filehub.deadlines import Deadlines
@@ -72,6 +74,8 @@ class _Builder:
         limits = self._values.limits
         caps = SessionCaps(limits.sessions, limits.per_address, limits.per_user)
         self._registry = SessionRegistry(reactor, caps, self._sink)
+        # Read now, while root may, and from where the operator looks at the files.
+        self._certificates = certificatesFor(self._values)
 
     def build(
         self,
@@ -90,6 +94,9 @@ class _Builder:
     def _furnish(self, service: FileHubService) -> None:
         storages = {mount.path: self._storage(mount) for mount in self._values.mount}
         service.addStorages(storages.values())
+        if self._certificates is not None:
+            watch = CertificateWatch(self._reactor, self._certificates)
+            watch.setServiceParent(service)  # type: ignore[no-untyped-call]
         table = self._accounts()
         realm = FileHubRealm(table, storages, sink=self._sink)
         portal = ThrottledPortal(
@@ -197,10 +204,18 @@ class _Builder:
             "deadlines": self._deadlines,
         }
         values = self._values
-        if values.ftp.listen:
-            ftp = FTPFactory(self._reactor, portal, self._ftpSettings(), **shared)
-            for index, text in enumerate(values.ftp.listen):
-                yield self._listener(ftp, text, "ftp", "listen", index)
+        explicit = self._ftpSettings()
+        implicit = replace(explicit, implicitTLS=True, tls="required")
+        for key, settings, texts in (
+            ("listen", explicit, values.ftp.listen),
+            ("implicit_tls", implicit, values.ftp.implicit_tls),
+        ):
+            if texts:
+                ftp = FTPFactory(
+                    self._reactor, portal, settings, certificates=self._certificates, **shared
+                )
+                for index, text in enumerate(texts):
+                    yield self._listener(ftp, text, "ftp", key, index)
         if values.rfc913.listen:
             simple = RFC913Factory(self._reactor, portal, self._rfc913Settings(), **shared)
             for index, text in enumerate(values.rfc913.listen):
@@ -229,6 +244,9 @@ class _Builder:
             externalAddress=ftp.external_address,
             active=ftp.active,
             allowFXP=ftp.allow_fxp,
+            tls=effectiveTLS(self._values),
+            tlsSessions=ftp.tls_sessions,
+            closeNotify=ftp.close_notify,
             asciiConvert=ftp.ascii == "convert",
             loginTimeout=limits.login,
             idleTimeout=limits.idle,

@@ -172,9 +172,16 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
 
 def _checkTLS(loaded: LoadedConfiguration, complain: Any) -> None:
     values = loaded.values
+    wanted = values.ftp.tls in ("optional", "required") or bool(values.ftp.implicit_tls)
+    if wanted and values.server.state is None and (not values.tls or not values.tls.certificate):
+        complain(
+            "found no certificate, expected [tls] certificate, or [server] state as the"
+            " folder where one is made",
+            "ftp",
+        )
     if values.tls is None:
         return
-    for key in ("certificate", "key", "client_ca"):
+    for key in ("certificate", "key"):
         path = getattr(values.tls, key)
         if path is not None and not path.exists():
             complain(f"found {str(path)!r}, expected an existing file", "tls", key)

@@ -124,10 +124,9 @@ class Log(Section):
 class TLS(Section):
     """Certificates and how strict to be."""
 
-    certificate: Path
+    certificate: Path | None = None
     key: Path | None = None
     minimum: Literal["1.2", "1.3"] = "1.2"
-    client_ca: Path | None = None
     strict_sni: bool = False
 
 
@@ -138,6 +137,8 @@ class FTP(Section):
     implicit_tls: list[str] = []
     tls: Literal["off", "optional", "required"] | None = None
     passive_ports: PortRange | None = None
+    tls_sessions: Literal["prefer", "require"] = "prefer"
+    close_notify: Literal["strict", "off"] = "strict"
     external_address: IPv4Value | None = None
     allow_fxp: bool = False
     active: bool = True

@@ -30,6 +30,8 @@ from typing import Final, Protocol
 
 from OpenSSL import SSL
 from OpenSSL._util import lib as _lib
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from zope.interface import implementer
 
 from filehub.errors import PeerGone, ProtectionRequired
 from filehub.transfer.stream import ByteStream
@@ -55,6 +57,7 @@ class CertificateSource(Protocol):
         """
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class TLSSession:
     """
     The TLS identity of one control session.
@@ -83,7 +86,7 @@ class TLSSession:
             if other is not None:
                 connection.set_context(other)
 
-    def serverConnectionForTLS(self, _protocol: object) -> SSL.Connection:
+    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """For C{transport.startTLS}: see L{IOpenSSLServerConnectionCreator}."""
         return SSL.Connection(self.context, None)
 

@@ -18,6 +18,7 @@ from filehub.errors import FileHubError
 from filehub.interfaces import IFileAccount
 from filehub.paths import encodeName
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.security import TLS_REQUIRED
 from filehub.protocols.ftp.wire import Reply
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ async def USER(session: FTPSession, argument: str) -> Reply:
     name = encodeName(argument)
     session.loggedOut()
     session.password = None
+    required = session.listener.settings.tls == "required"
+    if required and session.tls is None and name.lower() not in _ANONYMOUS:
+        # Said now, before the password is on its way for all to read.
+        return TLS_REQUIRED
     if len(name) > MAXIMUM_USER:
         session.user = None
         return replies.reply(501, "The name is too long.")

@@ -76,6 +76,15 @@ COMMANDS: Final = (
     _S("ACCT", "959", _ACCESS, _REQUIRED, "ACCT account: log in to an account", False),
     _S("REIN", "959", _ACCESS, _NONE, "REIN: log out and start again", False),
     _S("QUIT", "959", _ACCESS, _NONE, "QUIT: end the session", False),
+    # RFC 2228 and 4217
+    _S("AUTH", "4217", _ACCESS, _REQUIRED, "AUTH TLS: encrypt the connection", False,
+       feature="AUTH TLS", switch="offersTLS"),
+    _S("PBSZ", "4217", _ACCESS, _REQUIRED, "PBSZ 0: a formality before PROT", False,
+       feature="PBSZ", switch="offersTLS"),
+    _S("PROT", "4217", _ACCESS, _REQUIRED, "PROT P|C: protect data connections, or not", False,
+       feature="PROT", switch="offersTLS"),
+    _S("CCC", "4217", _ACCESS, _NONE, "CCC: go back to clear text (never)", False,
+       switch="offersTLS"),
     # 4.1.2: transfer parameters
     # Without an argument these are wrong, too; but what is wrong has to void what was
     # arranged before, which only they themselves can do.
@@ -138,8 +147,8 @@ COMMANDS: Final = (
 #: Commands that RFCs define and that do not exist here.
 # fmt: off
 REFUSED: Final = frozenset((
-    "ADAT", "AUTH", "CCC", "CONF", "ENC", "HOST", "LANG", "LPRT", "LPSV",
-    "MIC", "PBSZ", "PROT", "SMNT", "XRCP", "XRSQ", "XSEM", "XSEN",
+    "ADAT", "CONF", "ENC", "HOST", "LANG", "LPRT", "LPSV",
+    "MIC", "SMNT", "XRCP", "XRSQ", "XSEM", "XSEN",
 ))
 # fmt: on
 #: What is a command at all.  One that is not enabled is told apart from a typing

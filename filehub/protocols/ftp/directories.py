@@ -31,6 +31,7 @@ from filehub.protocols.ftp.listing import (
     splitPattern,
 )
 from filehub.protocols.ftp.ongoing import announce, begin, conclude
+from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.wire import Reply, encodeInner, encodeOpening
 from filehub.transfer.pump import sendChunks
 
@@ -144,14 +145,16 @@ async def _list(
 ) -> Reply:
     session.restart = 0
     account = session.account
-    if account is None or session.data is None or not session.data.isArmed:
-        return replies.NO_DATA_CONNECTION
+    if account is None:
+        return replies.NOT_LOGGED_IN
+    if (refusal := mayTransfer(session)) is not None:
+        return refusal
     transfer = begin(session, verb, session.path(request.path), None)
     found = stream = error = None
     try:
         found = await _find(session, account.fileSystem, request)
         announce(session, transfer, "Here comes the listing.")
-        stream = await session.data.open()
+        stream = await openData(session, transfer.direction)
         chunks = _formatted(_pages(found, request), formatFor(found))
         await sendChunks(
             chunks, stream, limiter=account.limits.download, progress=transfer.progress
@@ -167,14 +170,16 @@ async def MLSD(session: FTPSession, argument: str) -> Reply:
     session.restart = 0
     path = session.path(argument)
     account = session.account
-    if account is None or session.data is None or not session.data.isArmed:
-        return replies.NO_DATA_CONNECTION
+    if account is None:
+        return replies.NOT_LOGGED_IN
+    if (refusal := mayTransfer(session)) is not None:
+        return refusal
     transfer = begin(session, "MLSD", path, None)
     handle = stream = error = None
     try:
         handle = await account.fileSystem.openDirectory(path)
         announce(session, transfer, "Here come the facts.")
-        stream = await session.data.open()
+        stream = await openData(session, transfer.direction)
         formatter = _factFormatter(session, path)
         await sendChunks(
             _formatted(_followed(account.fileSystem, path, handle), formatter.page),

@@ -21,6 +21,7 @@ from filehub.protocols.ftp.commands import CommandSpec
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
+from filehub.transfer.tls import CertificateSource
 
 
 class DataConnections(Protocol):
@@ -86,17 +87,24 @@ class Listener:
     Everything that is the same for all sessions, so that none holds it by itself.
 
     @ivar verbs: the commands that are enabled, by name.
+    @ivar certificates: for TLS; L{None} without.
+    @ivar resumedHandshakes: protected data connections that resumed the TLS session
+        of their control connection.
+    @ivar fullHandshakes: those that did not.
     @ivar openData: makes a session's L{DataConnections}.
     @ivar now: seconds since the epoch, for dates in listings.
     @ivar random: for names nobody should guess.
     """
 
     __slots__ = (
+        "certificates",
         "deadlines",
+        "fullHandshakes",
         "now",
         "openData",
         "portal",
         "random",
+        "resumedHandshakes",
         "settings",
         "sink",
         "verbs",
@@ -111,6 +119,7 @@ class Listener:
         openData: Callable[[ConnectionInfo], DataConnections],
         *,
         sink: IEventSink | None = None,
+        certificates: CertificateSource | None = None,
         now: Callable[[], float] = time.time,
         randomness: random.Random | None = None,
     ) -> None:
@@ -120,8 +129,18 @@ class Listener:
         self.deadlines = deadlines
         self.openData = openData
         self.sink = sink
+        self.certificates = certificates
+        self.resumedHandshakes = 0
+        self.fullHandshakes = 0
         self.now = now
         self.random = randomness or random.SystemRandom()
+
+    def countTLS(self, *, resumed: bool) -> None:
+        """A protected data connection came about."""
+        if resumed:
+            self.resumedHandshakes += 1
+        else:
+            self.fullHandshakes += 1
 
     def emit(self, event: Event) -> None:
         """Tell the sink, if there is one."""

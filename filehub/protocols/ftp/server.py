@@ -17,6 +17,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ISystemHandle,
     ITCPTransport,
+    ITLSTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -39,6 +40,7 @@ from filehub.protocols.ftp.wire import (
     CommandDecoder,
     encodeReply,
 )
+from filehub.transfer.tls import CertificateSource, TLSSession
 
 #: Commands carried out before other connections have their turn.
 _TURN: Final = 128
@@ -89,9 +91,12 @@ class FTPProtocol(Protocol):
             return
         self._decoder = CommandDecoder(LIMIT_BEFORE_LOGIN)
         IConsumer(transport).registerProducer(self, True)
-        self._session = FTPSession(self.factory.listener, self, slot)
+        session = self._session = FTPSession(self.factory.listener, self, slot)
         self.loggedOut()
-        self._session.greet()
+        certificates = self.factory.listener.certificates
+        if self.factory.settings.implicitTLS and certificates is not None:
+            session.encrypt(TLSSession(certificates))
+        session.greet()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client, in any fragmentation."""
@@ -168,10 +173,19 @@ class FTPProtocol(Protocol):
             self._isProceeding = False
         self._pauseReading(self._isCongested or not session.isReady)
 
+    def hasUnread(self) -> bool:
+        """See L{ControlChannel.hasUnread<filehub.protocols.ftp.session.ControlChannel>}."""
+        return not self._decoder.isEmpty
+
+    def startTLS(self, identity: TLSSession) -> None:
+        """See L{ControlChannel.startTLS<filehub.protocols.ftp.session.ControlChannel>}."""
+        self._decoder.clear()
+        ITLSTransport(self.transport).startTLS(identity)
+
     def hasEnded(self) -> bool:
         """See L{ControlChannel.hasEnded<filehub.protocols.ftp.session.ControlChannel>}."""
-        transport: Any = self.transport
-        handle = transport.getHandle() if ISystemHandle.providedBy(transport) else None
+        # Not getHandle: under TLS that is no socket.
+        handle = getattr(self.transport, "socket", None)
         if not isinstance(handle, socket.socket):
             return False
         try:
@@ -331,9 +345,11 @@ class FTPFactory(Factory):
         sessions: ISessionRegistry | None = None,
         sink: IEventSink | None = None,
         deadlines: Deadlines | None = None,
+        certificates: CertificateSource | None = None,
     ) -> None:
         """
         @param reactor: provides L{IReactorFDSet} and L{IReactorTime}.
+        @param certificates: needed where the settings offer TLS.
         @param portal: its realm gives L{IFileAccount}s.
         @param sessions: admits and counts sessions; without it all are let in.
         @param sink: told of transfers and violations.
@@ -349,6 +365,7 @@ class FTPFactory(Factory):
             deadlines or Deadlines(reactor),
             self._openData,
             sink=sink,
+            certificates=certificates,
         )
         self._sessions = sessions
         self._ids = itertools.count(1)

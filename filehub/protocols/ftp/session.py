@@ -41,6 +41,7 @@ from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
 from filehub.protocols.ftp.ongoing import OngoingTransfer
 from filehub.protocols.ftp.running import Running
 from filehub.protocols.ftp.wire import Command, Malformed, Reply, encodeReply
+from filehub.transfer.tls import TLSSession
 
 #: Commands that may wait their turn.
 MAXIMUM_QUEUED: Final = 64
@@ -68,6 +69,12 @@ class ControlChannel(Protocol):
 
     def proceed(self) -> None:
         """There is room again for commands."""
+
+    def hasUnread(self) -> bool:
+        """Has more arrived than was taken?"""
+
+    def startTLS(self, identity: TLSSession) -> None:
+        """Encrypt, after what was written."""
 
     def hasEnded(self) -> bool:
         """Has the client closed it, though that may not have been noticed yet?"""
@@ -110,6 +117,8 @@ class FTPSession:
     @ivar restart: from REST, until the next transfer.
     @ivar announced: from ALLO, until the next transfer.
     @ivar renameFrom: from RNFR, until the next command.
+    @ivar tls: the identity of the encrypted control connection.
+    @ivar protects: are data connections encrypted (PROT)?
     @ivar epsvAll: was C{EPSV ALL} said (RFC 2428)?
     @ivar facts: chosen by C{OPTS MLST}; L{None} for all.
     @ivar data: the data connection, once one was asked for.
@@ -137,10 +146,12 @@ class FTPSession:
         "listener",
         "logout",
         "password",
+        "protects",
         "renameFrom",
         "restart",
         "slot",
         "text",
+        "tls",
         "transfer",
         "user",
     )
@@ -151,6 +162,7 @@ class FTPSession:
         self.slot = slot
         self.data: DataConnections | None = None
         self.transfer: OngoingTransfer | None = None
+        self.tls: TLSSession | None = None
         self.account: IFileAccount | None = None
         self.logout: Any = None
         self.attempts = 0
@@ -169,6 +181,8 @@ class FTPSession:
         self.password: bytes | None = None
         self.directory: VirtualPath = ROOT
         self.text = True
+        # Clients of an implicit TLS port expect it, and may say PROT.
+        self.protects = self.listener.settings.implicitTLS
         self.epsvAll = False
         self.facts: tuple[str, ...] | None = None
         self.forgetPending()
@@ -262,6 +276,12 @@ class FTPSession:
             self._ending = reason
             self._queue = None
             self.channel.close()
+
+    def encrypt(self, identity: TLSSession) -> None:
+        """TLS from here on."""
+        self.tls = identity
+        self.slot.secured()
+        self.channel.startTLS(identity)
 
     @property
     def fileSystem(self) -> IFileSystem:

@@ -5,6 +5,7 @@ What an operator, or an embedding application, decides about one FTP listener.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,13 @@ class FTPSettings:
         for whatever the kernel gives.
     @ivar externalAddress: the IPv4 address that the 227 reply tells clients of other
         networks, for servers behind address translation.
+    @ivar tls: C{"off"}; C{"optional"} offers AUTH TLS; C{"required"} refuses names and
+        passwords (but not anonymous logins) and unprotected data without it.
+    @ivar implicitTLS: does the connection begin with a TLS handshake (port 990)?
+    @ivar tlsSessions: whether data connections have to resume the control
+        connection's TLS session: C{"prefer"} counts, C{"require"} refuses.
+    @ivar closeNotify: C{"strict"}: an upload that TLS does not end properly is not
+        whole; C{"off"} takes it.
     @ivar active: are PORT and EPRT offered?
     @ivar allowFXP: may a data connection go to another address than the client's?
     @ivar asciiConvert: does C{TYPE A} translate line ends (RFC 959 3.1.1.1)?  If not,
@@ -33,6 +41,10 @@ class FTPSettings:
     banner: str = "FTP server ready."
     passivePorts: range | None = None
     externalAddress: str | None = None
+    tls: Literal["off", "optional", "required"] = "off"
+    implicitTLS: bool = False
+    tlsSessions: Literal["prefer", "require"] = "prefer"
+    closeNotify: Literal["strict", "off"] = "strict"
     active: bool = True
     allowFXP: bool = False
     asciiConvert: bool = True
@@ -42,6 +54,11 @@ class FTPSettings:
     dataConnectTimeout: float = 30.0
     maximumAttempts: int = 3
     maximumMistakes: int = 10
+
+    @property
+    def offersTLS(self) -> bool:
+        """Are there AUTH and what belongs to it?"""
+        return self.tls != "off" or self.implicitTLS
 
 
 __all__ = ["FTPSettings"]

@@ -14,6 +14,7 @@ from filehub.interfaces import IFileSystem, IRandomAccess, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
+from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.pump import receive, send
 from filehub.transfer.translate import TextDecoder, TextEncoder
@@ -46,8 +47,10 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
     offset, session.restart, session.announced = session.restart, 0, None
     path = session.path(argument)
     account = session.account
-    if account is None or session.data is None or not session.data.isArmed:
-        return replies.NO_DATA_CONNECTION
+    if account is None:
+        return replies.NOT_LOGGED_IN
+    if (refusal := mayTransfer(session)) is not None:
+        return refusal
     converting = isConverting(session)
     if offset and converting:
         return _NO_TEXT_OFFSET
@@ -64,7 +67,7 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
             # Clients read the length from here if SIZE did not tell it.
             text = f"Opening {_mode(session)} mode data connection ({length} bytes)."
             announce(session, transfer, text, length)
-        stream = await session.data.open()
+        stream = await openData(session, transfer.direction)
         await send(
             source,
             stream,
@@ -104,8 +107,10 @@ async def _upload(
     offset, session.restart = session.restart, 0
     sizeHint, session.announced = session.announced, None
     account = session.account
-    if account is None or session.data is None or not session.data.isArmed:
-        return replies.NO_DATA_CONNECTION
+    if account is None:
+        return replies.NOT_LOGGED_IN
+    if (refusal := mayTransfer(session)) is not None:
+        return refusal
     converting = isConverting(session)
     if offset and converting:
         return _NO_TEXT_OFFSET
@@ -126,7 +131,7 @@ async def _upload(
         else:
             text = f"Ready to receive in {_mode(session)} mode."
             announce(session, transfer, text, sizeHint)
-        stream = await session.data.open()
+        stream = await openData(session, transfer.direction)
         await receive(
             stream,
             target,

@@ -11,6 +11,7 @@ from filehub.protocols.ftp import (
     directories,
     file_service,
     information,
+    security,
     site,
     transfer_parameters,
     transfers,
@@ -22,6 +23,7 @@ from filehub.protocols.ftp.settings import FTPSettings
 #: All of them; a test sees to it that this and L{COMMANDS} cover each other.
 FUNCTIONS: Final = {
     **access_control.VERBS,
+    **security.VERBS,
     **transfer_parameters.VERBS,
     **file_service.VERBS,
     **site.VERBS,

@@ -1,0 +1,128 @@
+"""
+Protecting both connections with TLS (RFC 2228 and RFC 4217).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from filehub.errors import ProtectionRequired
+from filehub.events import Direction
+from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.wire import Reply
+from filehub.transfer.sockets import SocketStream
+from filehub.transfer.stream import ByteStream
+from filehub.transfer.tls import TLSReceiver, TLSSender, TLSSession
+
+if TYPE_CHECKING:
+    from filehub.protocols.ftp.session import FTPSession
+
+#: Mechanisms of AUTH, and whether data connections are protected from then on
+#: (RFC 4217 says no; the old C{SSL} and C{TLS-P} meant yes).
+_MECHANISMS: Final = {"TLS": False, "TLS-C": False, "SSL": True, "TLS-P": True}
+
+_GO_AHEAD: Final = replies.reply(234, "Begin the TLS handshake.")
+_TLS_ALREADY: Final = replies.reply(503, "The connection is encrypted already.")
+_TLS_FIRST: Final = replies.reply(503, "Say AUTH TLS first.")
+_UNKNOWN_MECHANISM: Final = replies.reply(504, "Known are AUTH TLS and AUTH SSL.")
+_CLEAR_REFUSED: Final = replies.reply(534, "Data connections have to be protected here.")
+_NO_SUCH_LEVEL: Final = replies.reply(536, "The levels are C and P.")
+_STAY_ENCRYPTED: Final = replies.reply(534, "The control connection stays encrypted.")
+TLS_REQUIRED: Final = replies.reply(530, "TLS is required here: say AUTH TLS first.")
+PROT_REQUIRED: Final = replies.reply(521, "Data connections have to be protected: say PROT P.")
+
+
+async def AUTH(session: FTPSession, argument: str) -> Reply | None:
+    """Encrypt the control connection (RFC 4217 section 4)."""
+    protects = _MECHANISMS.get(argument.strip().upper())
+    certificates = session.listener.certificates
+    if protects is None or certificates is None:
+        return _UNKNOWN_MECHANISM
+    if session.tls is not None:
+        return _TLS_ALREADY
+    if session.channel.hasUnread():
+        # Whatever was sent in the clear behind AUTH could be somebody else's, and
+        # must not count as said under TLS (CVE-2011-0411).
+        session.violated("plain text after AUTH")
+        return replies.CLOSING
+    session.loggedOut()
+    session.reinitialize()
+    session.attempts = 0
+    session.send(_GO_AHEAD)
+    session.encrypt(TLSSession(certificates))
+    session.protects = protects
+    return None
+
+
+async def PBSZ(session: FTPSession, argument: str) -> Reply:
+    """TLS needs no buffer of its own (RFC 4217 section 8)."""
+    if session.tls is None:
+        return _TLS_FIRST
+    if not (argument.isascii() and argument.isdigit()):
+        return replies.reply(501, "PBSZ takes a number.")
+    return replies.reply(200, "PBSZ=0")
+
+
+async def PROT(session: FTPSession, argument: str) -> Reply:
+    """Protect data connections, or not (RFC 4217 section 9)."""
+    if session.tls is None:
+        return _TLS_FIRST
+    level = argument.strip().upper()
+    if level == "P":
+        session.protects = True
+        return replies.reply(200, "Data connections are protected.")
+    if level == "C":
+        if session.listener.settings.tls == "required":
+            return _CLEAR_REFUSED
+        session.protects = False
+        return replies.reply(200, "Data connections are not protected.")
+    return _NO_SUCH_LEVEL if level in ("S", "E") else replies.reply(504, "The levels are C and P.")
+
+
+async def CCC(session: FTPSession, argument: str) -> Reply:
+    """Going back to clear text helps eavesdroppers more than firewalls."""
+    return _TLS_FIRST if session.tls is None else _STAY_ENCRYPTED
+
+
+def mayTransfer(session: FTPSession) -> Reply | None:
+    """What is in the way of a transfer: no data connection, or too little protection."""
+    if session.data is None or not session.data.isArmed:
+        return replies.NO_DATA_CONNECTION
+    required = session.listener.settings.tls == "required"
+    # Whoever was let in without TLS (anonymous) has nothing to protect.
+    if required and session.tls is not None and not session.protects:
+        return PROT_REQUIRED
+    return None
+
+
+async def openData(session: FTPSession, direction: Direction | None) -> ByteStream:
+    """
+    The data connection of one transfer, protected as was agreed.
+
+    @param direction: L{None} for a listing.
+    @raise ConnectFailed: it did not come about.
+    @raise ProtectionRequired: TLS did not come about, or did not resume this very
+        control connection's session where that is demanded.
+    """
+    identity = session.tls
+    if identity is None or not session.protects:
+        return await session.channels().open()
+    settings, listener = session.listener.settings, session.listener
+
+    async def protect(inner: SocketStream) -> ByteStream:
+        stream: TLSSender | TLSReceiver
+        if direction is Direction.UPLOAD:
+            tolerant = settings.closeNotify == "off"
+            stream = TLSReceiver(inner, identity, tolerateMissingCloseNotify=tolerant)
+        else:
+            stream = TLSSender(inner, identity)
+        await stream.handshake()
+        listener.countTLS(resumed=stream.resumed)
+        if settings.tlsSessions == "require" and not stream.resumed:
+            raise ProtectionRequired("the control connection's TLS session must be resumed")
+        return stream
+
+    return await session.channels().open(protect)
+
+
+VERBS: Final = {"AUTH": AUTH, "PBSZ": PBSZ, "PROT": PROT, "CCC": CCC}
