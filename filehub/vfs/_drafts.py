@@ -108,22 +108,20 @@ class Draft(ABC):
         """Let go of everything but the descriptor."""
         os.close(self.place.directory)
 
-    def _settle(self, mode: int) -> os.stat_result:
+    def _settle(self, mode: int) -> None:
         """What is done to content before it gets its name."""
-        status = os.fstat(self.descriptor)
-        if status.st_mode & 0o7777 != mode:
+        if os.fstat(self.descriptor).st_mode & 0o7777 != mode:
             os.fchmod(self.descriptor, mode)
-            status = os.fstat(self.descriptor)
         if self.place.policy.sync:
             os.fsync(self.descriptor)
-        return status
 
-    def _published(self) -> None:
+    def _published(self) -> os.stat_result:
         """What is done after it."""
         place = self.place
         if place.policy.sync:
             _openat.syncDirectory(place.directory)
         place.staging.forgetPart(place.owner, place.names)
+        return os.fstat(self.descriptor)
 
 
 class NewDraft(Draft):
@@ -171,10 +169,9 @@ class NewDraft(Draft):
 
     def publish(self) -> os.stat_result:
         """See L{Draft.publish}."""
-        status = self._settle(self._mode)
+        self._settle(self._mode)
         self._name(replace=self._replace)
-        self._published()
-        return status
+        return self._published()
 
     def _name(self, *, replace: bool) -> None:
         directory, name = self.place.directory, self.place.name
@@ -313,10 +310,9 @@ class PartDraft(Draft):
 
     def publish(self) -> os.stat_result:
         """See L{Draft.publish}."""
-        status = self._settle(self.place.policy.mode)
+        self._settle(self.place.policy.mode)
         self._move(replace=True)
-        self._published()
-        return status
+        return self._published()
 
     def _move(self, *, replace: bool) -> None:
         place = self.place

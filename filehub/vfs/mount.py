@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
-from zope.interface import Interface, alsoProvides, implementer
+from zope.interface import Interface, implementer
 
 from filehub.attributes import (
     AttributeChanges,
@@ -82,9 +82,14 @@ class MountTable:
             for length in range(len(segments)):
                 self._onTheWay.setdefault(segments[:length], set()).add(segments[length])
         self._onTheWay.setdefault((), set())
-        for capability in _CAPABILITIES:
-            if any(capability.providedBy(each) for each in mounts.values()):
-                alsoProvides(self, capability)
+
+    def __conform__(self, interface: type[Interface]) -> Any:
+        """Adaptation: a capability is there if any of the mounts has it."""
+        if interface in _CAPABILITIES:
+            for mount in self._mounts.values():
+                if interface(mount.fileSystem, None) is not None:
+                    return self
+        return None
 
     # --- which mount ---
 

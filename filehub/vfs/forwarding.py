@@ -1,0 +1,129 @@
+"""
+A file system that is another one: the base of those that change a little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, ClassVar, Final
+
+from zope.interface import Interface, implementer
+
+from filehub.attributes import AttributeChanges, Disposition, FileAttributes, SpaceUsage
+from filehub.interfaces import (
+    IChecksums,
+    IDirectoryHandle,
+    IFileSystem,
+    IRandomAccess,
+    IReadHandle,
+    IServerSideCopy,
+    ISpaceUsage,
+    ISymbolicLinks,
+    IWriteHandle,
+)
+from filehub.paths import VirtualPath
+
+CAPABILITIES: Final = (IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
+
+
+@implementer(IFileSystem)
+class ForwardingFileSystem:
+    """
+    Every method goes to C{inner} as it is, one line each; override those that shall
+    not.  It can be adapted to a capability if C{inner} can.
+
+    @cvar capabilities: the ones that may be passed on.
+    """
+
+    capabilities: ClassVar[tuple[type[Interface], ...]] = CAPABILITIES
+
+    def __init__(self, inner: IFileSystem) -> None:
+        self.inner = inner
+
+    def __conform__(self, interface: type[Interface]) -> Any:
+        """Adaptation: a capability is there if the inner file system has it."""
+        if interface in self.capabilities and interface(self.inner, None) is not None:
+            return self
+        return None
+
+    # Plain methods that hand on the inner coroutine: nothing is wrapped twice.
+
+    def resolve(
+        self, path: VirtualPath, *, followFinal: bool = True
+    ) -> Coroutine[Any, Any, VirtualPath]:
+        """See L{IFileSystem.resolve}."""
+        return self.inner.resolve(path, followFinal=followFinal)
+
+    def stat(self, path: VirtualPath) -> Coroutine[Any, Any, FileAttributes]:
+        """See L{IFileSystem.stat}."""
+        return self.inner.stat(path)
+
+    def openDirectory(self, path: VirtualPath) -> Coroutine[Any, Any, IDirectoryHandle]:
+        """See L{IFileSystem.openDirectory}."""
+        return self.inner.openDirectory(path)
+
+    def makeDirectory(self, path: VirtualPath) -> Coroutine[Any, Any, None]:
+        """See L{IFileSystem.makeDirectory}."""
+        return self.inner.makeDirectory(path)
+
+    def removeDirectory(self, path: VirtualPath) -> Coroutine[Any, Any, None]:
+        """See L{IFileSystem.removeDirectory}."""
+        return self.inner.removeDirectory(path)
+
+    def removeFile(self, path: VirtualPath) -> Coroutine[Any, Any, None]:
+        """See L{IFileSystem.removeFile}."""
+        return self.inner.removeFile(path)
+
+    def rename(
+        self, source: VirtualPath, target: VirtualPath, *, replace: bool
+    ) -> Coroutine[Any, Any, None]:
+        """See L{IFileSystem.rename}."""
+        return self.inner.rename(source, target, replace=replace)
+
+    def setAttributes(
+        self, path: VirtualPath, changes: AttributeChanges
+    ) -> Coroutine[Any, Any, None]:
+        """See L{IFileSystem.setAttributes}."""
+        return self.inner.setAttributes(path, changes)
+
+    def openForReading(self, path: VirtualPath) -> Coroutine[Any, Any, IReadHandle]:
+        """See L{IFileSystem.openForReading}."""
+        return self.inner.openForReading(path)
+
+    def openForWriting(
+        self, path: VirtualPath, disposition: Disposition, *, sizeHint: int | None = None
+    ) -> Coroutine[Any, Any, IWriteHandle]:
+        """See L{IFileSystem.openForWriting}."""
+        return self.inner.openForWriting(path, disposition, sizeHint=sizeHint)
+
+    # --- capabilities ---
+
+    def openForUpdate(
+        self, path: VirtualPath, offset: int, *, sizeHint: int | None = None
+    ) -> Coroutine[Any, Any, IWriteHandle]:
+        """See L{IRandomAccess.openForUpdate}."""
+        return IRandomAccess(self.inner).openForUpdate(path, offset, sizeHint=sizeHint)
+
+    def readLink(self, path: VirtualPath) -> Coroutine[Any, Any, str]:
+        """See L{ISymbolicLinks.readLink}."""
+        return ISymbolicLinks(self.inner).readLink(path)
+
+    def makeLink(self, path: VirtualPath, target: str) -> Coroutine[Any, Any, None]:
+        """See L{ISymbolicLinks.makeLink}."""
+        return ISymbolicLinks(self.inner).makeLink(path, target)
+
+    def space(self, path: VirtualPath) -> Coroutine[Any, Any, SpaceUsage]:
+        """See L{ISpaceUsage.space}."""
+        return ISpaceUsage(self.inner).space(path)
+
+    def copy(
+        self, source: VirtualPath, target: VirtualPath, *, replace: bool
+    ) -> Coroutine[Any, Any, None]:
+        """See L{IServerSideCopy.copy}."""
+        return IServerSideCopy(self.inner).copy(source, target, replace=replace)
+
+    def digest(
+        self, path: VirtualPath, algorithm: str, offset: int = 0, length: int | None = None
+    ) -> Coroutine[Any, Any, bytes]:
+        """See L{IChecksums.digest}."""
+        return IChecksums(self.inner).digest(path, algorithm, offset, length)
