@@ -23,13 +23,11 @@ connect before or after they send the command; both work.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
-import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
@@ -47,159 +45,28 @@ from filehub.errors import (
     ProtectionRequired,
     TransferError,
 )
+from filehub.protocols.ftp.passive import (
+    BACKLOG,
+    DEFAULT_PASSIVE_PORTS,
+    OUT_OF_DESCRIPTORS,
+    PassivePorts,
+    canonicalHost,
+    socketAddress,
+)
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 
-#: The dynamic ports of RFC 6335.
-DEFAULT_PASSIVE_PORTS: Final = range(49152, 65535)
-_BACKLOG: Final = 4
-_ATTEMPTS: Final = 64
 _RESET: Final = struct.pack("ii", 1, 0)
 #: Let connect() choose the source port (linux/in.h); bind() would have to find one
 #: that is free for every destination.
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
-_OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 Protect = Callable[[SocketStream], Awaitable[ByteStream]]
-
-
-def canonicalHost(host: str) -> str:
-    """
-    An IP address in the one form that can be compared: IPv4-mapped IPv6 as IPv4,
-    IPv6 without a zone.
-
-    @raise ValueError: not an IP address.
-    """
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return str(address)
-
-
-def _socketAddress(host: str, port: int) -> tuple[int, Any]:
-    """The family and the address as the socket module wants them."""
-    if ":" not in host:
-        return socket.AF_INET, (host, port)
-    if "%" not in host:
-        return socket.AF_INET6, (host, port)
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    return socket.AF_INET6, found[0][4]
 
 
 def _reset(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     sock.close()
-
-
-class RandomSource(Protocol):
-    """The part of L{random.Random} that is needed here."""
-
-    def choice(self, population: Any, /) -> Any:
-        """One of them."""
-
-    def randrange(self, start: int, stop: int, /) -> int:
-        """A number from C{start} to below C{stop}."""
-
-
-class PassivePorts:
-    """
-    The ports that one FTP listener's sessions share for passive connections.
-
-    @ivar exhausted: how often there was none left.
-    """
-
-    __slots__ = ("_ports", "_random", "_taken", "exhausted")
-
-    def __init__(self, ports: range | None = None, *, chooser: RandomSource | None = None) -> None:
-        """
-        @param ports: consecutive ports; L{DEFAULT_PASSIVE_PORTS} by default.
-        @param chooser: unpredictable, unless for tests.
-        """
-        self._ports = DEFAULT_PASSIVE_PORTS if ports is None else ports
-        self._random: RandomSource = chooser or random.SystemRandom()
-        self._taken: dict[str, set[int]] = {}
-        self.exhausted = 0
-
-    @property
-    def inUse(self) -> int:
-        """How many of them are being listened on."""
-        return sum(map(len, self._taken.values()))
-
-    @property
-    def size(self) -> int:
-        """How many there are for each local address."""
-        return len(self._ports)
-
-    def listen(self, host: str) -> tuple[socket.socket, int]:
-        """
-        A non-blocking listening socket on C{host} and its port.
-
-        @raise ConnectFailed: no port is free, or no descriptor.
-        """
-        taken = self._taken.get(host, set())
-        refused: set[int] = set()
-        sock = self._newSocket(host)
-        try:
-            for _ in range(_ATTEMPTS):
-                port = self._pick(taken, refused)
-                if port is None:
-                    break
-                try:
-                    sock.bind(_socketAddress(host, port)[1])
-                    sock.listen(_BACKLOG)
-                except OSError as error:
-                    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                        raise ConnectFailed(
-                            f"cannot listen for the data connection: {error.strerror}"
-                        ) from None
-                    refused.add(port)
-                    # Once bound, a socket cannot be bound again.
-                    sock.close()
-                    sock = self._newSocket(host)
-                else:
-                    taken.add(port)
-                    self._taken[host] = taken
-                    return sock, port
-        except BaseException:
-            sock.close()
-            raise
-        sock.close()
-        self.exhausted += 1
-        raise ConnectFailed("no passive port free")
-
-    def release(self, host: str, port: int) -> None:
-        """The socket from L{listen} is closed."""
-        taken = self._taken.get(host)
-        if taken is not None:
-            taken.discard(port)
-            if not taken:
-                del self._taken[host]
-
-    def _pick(self, taken: set[int], refused: set[int]) -> int | None:
-        ports = self._ports
-        if 2 * (len(taken) + len(refused)) < len(ports):
-            while True:
-                port = self._random.randrange(ports.start, ports.stop)
-                if port not in taken and port not in refused:
-                    return port
-        free = [port for port in ports if port not in taken and port not in refused]
-        if not free:
-            return None
-        chosen: int = self._random.choice(free)
-        return chosen
-
-    @staticmethod
-    def _newSocket(host: str) -> socket.socket:
-        try:
-            sock = socket.socket(
-                socket.AF_INET6 if ":" in host else socket.AF_INET,
-                socket.SOCK_STREAM | socket.SOCK_NONBLOCK,
-            )
-        except OSError as error:
-            raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
-        # Ports that earlier transfers left in TIME_WAIT are fine.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return sock
 
 
 @implementer(IReadDescriptor)
@@ -220,13 +87,13 @@ class _Listener:
         return "passive"
 
     def doRead(self) -> None:
-        for _ in range(_BACKLOG):
+        for _ in range(BACKLOG):
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _OUT_OF_DESCRIPTORS:
+                if error.errno in OUT_OF_DESCRIPTORS:
                     # It would be reported again and again; and this frees one.
                     self._channels._listenerFailed(
                         ConnectFailed(f"cannot accept data connection: {error.strerror}")
@@ -416,7 +283,7 @@ class DataChannels:
 
     async def _connect(self, host: str, port: int) -> SocketStream:
         try:
-            family, address = _socketAddress(host, port)
+            family, address = socketAddress(host, port)
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
@@ -447,13 +314,13 @@ class DataChannels:
         if self._sourcePort:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                sock.bind(_socketAddress(self._host, self._sourcePort)[1])
+                sock.bind(socketAddress(self._host, self._sourcePort)[1])
                 return
             except OSError:
                 # In use towards this peer, or not for us: any port is better than none.
                 pass
         sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-        sock.bind(_socketAddress(self._host, 0)[1])
+        sock.bind(socketAddress(self._host, 0)[1])
 
     async def _protected(self, stream: SocketStream, protect: Protect) -> ByteStream:
         self._opening = stream

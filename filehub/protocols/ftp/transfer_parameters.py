@@ -18,8 +18,8 @@ from filehub.protocols.ftp.addresses import (
     parseExtendedPort,
     parsePort,
 )
-from filehub.protocols.ftp.data import canonicalHost
 from filehub.protocols.ftp.facts import factsReply, parseFacts
+from filehub.protocols.ftp.passive import canonicalHost
 from filehub.protocols.ftp.wire import Reply
 
 if TYPE_CHECKING:

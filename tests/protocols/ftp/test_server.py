@@ -281,7 +281,9 @@ class SocketTests(SynchronousTestCase):
         with ours, theirs:
             protocol = client.factory.buildProtocol(client.transport.getPeer())
             assert isinstance(protocol, FTPProtocol)
-            protocol.makeConnection(TCPTransport(ours))
+            transport = TCPTransport(ours)
+            transport.socket = ours
+            protocol.makeConnection(transport)
             self.assertFalse(protocol.hasEnded())
             theirs.send(b"NOOP\r\n")
             self.assertFalse(protocol.hasEnded())

@@ -45,7 +45,7 @@ class Slow:
 
 class DispatchTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.client = Client(FTPSettings(maximumMistakes=1000)).logIn()
+        self.client = Client(FTPSettings(maximumMistakes=1000, tls="optional")).logIn()
 
     def test_unknown(self) -> None:
         """500 for what is no command, 502 for what RFCs have and we have not."""

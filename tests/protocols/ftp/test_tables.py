@@ -4,8 +4,6 @@ The tables of commands and errors cover what there is.
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub import errors
@@ -35,10 +33,13 @@ class CommandTableTests(SynchronousTestCase):
 
     def test_switches(self) -> None:
         """Switches are settings; off, the command does not exist."""
-        names = {field.name for field in fields(FTPSettings)}
-        self.assertLessEqual({spec.switch for spec in COMMANDS} - {None}, names)
+        for switch in {spec.switch for spec in COMMANDS} - {None}:
+            self.assertIsInstance(getattr(FTPSettings(), switch), bool)
         off = enabledVerbs(FTPSettings(active=False))
-        self.assertEqual(set(FUNCTIONS) - set(off), {"PORT", "EPRT"})
+        self.assertEqual(
+            set(FUNCTIONS) - set(off), {"PORT", "EPRT", "AUTH", "PBSZ", "PROT", "CCC"}
+        )
+        self.assertEqual(set(FUNCTIONS), set(enabledVerbs(FTPSettings(tls="optional"))))
 
     def test_texts(self) -> None:
         """Each command's help begins with its name and fits a line."""
