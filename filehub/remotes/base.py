@@ -47,8 +47,10 @@ class Remote(Protocol):
     L{filehub.errors.PermissionDenied} where the server says so clearly.
     """
 
-    #: Can a transfer start in the middle of a file?
-    canResume: bool
+    #: Can a download start in the middle of a file?
+    resumesDownloads: bool
+    #: Can an upload?
+    resumesUploads: bool
     #: Are there directories at all?
     hasDirectories: bool
 

@@ -184,7 +184,7 @@ class Copier:
 
     async def _alreadyThere(self, item: _Item, remote: Remote, other: Remote) -> int:
         """How much an earlier attempt has left at the target, bytes."""
-        if not (self._options.resume and remote.canResume and other.canResume):
+        if not (self._options.resume and remote.resumesDownloads and other.resumesUploads):
             return 0
         if item.target.isLocal:
             for path in (f"{item.target.path}.part", item.target.path):

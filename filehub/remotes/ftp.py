@@ -4,39 +4,30 @@ FTP and FTPS servers as a L{Remote}.
 
 from __future__ import annotations
 
-from filehub.errors import FileHubError, FileSystemError, NoSpace, NotFound, PermissionDenied
+from filehub.errors import FileHubError, NoSpace
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.ftp.client import FTPClient, Refused, RemoteEntry
 from filehub.remotes.base import Entry
+from filehub.remotes.words import meaningOf
 from filehub.transfer.progress import Progress
 
 
 def translated(refusal: Refused, path: str) -> FileHubError:
     """
-    FTP says 550 to all and sundry; the words tell more, and every server's differ.
-    What they do not tell stays a L{Refused}.
+    What a refusal means, where its code and its words tell; else the refusal itself.
     """
-    text = refusal.reply.text.lower()
-    kinds: list[tuple[type[FileSystemError], tuple[str, ...]]] = [
-        (
-            PermissionDenied,
-            ("denied", "not permitted", "not allowed", "read-only", "not enough pr"),
-        ),
-        (NotFound, ("no such", "not found", "doesn't exist", "does not exist", "can't find")),
-    ]
     if refusal.reply.code in (452, 552):
         return NoSpace(None, f"{path}: {refusal}")
-    if refusal.reply.code in (550, 553, 450):
-        for kind, words in kinds:
-            if any(word in text for word in words):
-                return kind(None, f"{path}: {refusal}")
+    if refusal.reply.code in (521, 550, 553, 450):
+        return meaningOf(str(refusal), path, refusal)
     return refusal
 
 
 class FTPRemote:
     """See L{Remote}."""
 
-    canResume = True
+    resumesDownloads = True
+    resumesUploads = True
     hasDirectories = True
 
     def __init__(self, client: FTPClient) -> None:

@@ -136,7 +136,8 @@ class LocalWriteHandle:
 class LocalRemote:
     """See L{Remote}."""
 
-    canResume = True
+    resumesDownloads = True
+    resumesUploads = True
     hasDirectories = True
 
     async def entry(self, path: str) -> Entry | None:

@@ -16,6 +16,8 @@ from filehub.remotes.url import Location
 
 #: The environment variable for the password.
 VARIABLE = "FILEHUB_PASSWORD"
+#: And for the account that some servers want on top.
+ACCOUNT_VARIABLE = "FILEHUB_ACCOUNT"
 
 
 class Login(NamedTuple):
@@ -73,7 +75,7 @@ class PasswordSources:
             return entry or ANONYMOUS
         password = self._environment.get(VARIABLE)
         if password is not None:
-            return Login(location.user, password)
+            return Login(location.user, password, self._environment.get(ACCOUNT_VARIABLE))
         if entry is not None and entry.user == location.user:
             return entry
         if self._prompt is None:
@@ -81,7 +83,24 @@ class PasswordSources:
                 f"no password for {location.user} at {location.host}: expected it in"
                 f" ${VARIABLE} or ~/.netrc (there is no terminal to ask on)"
             )
-        return Login(location.user, self._prompt(f"Password for {location.user}@{location.host}: "))
+        return Login(
+            location.user,
+            self._prompt(f"Password for {location.user}@{location.host}: "),
+            self._environment.get(ACCOUNT_VARIABLE),
+        )
+
+    def accountFor(self, location: Location) -> str | None:
+        """
+        The account for a server that wants one besides the password; asked for once.
+        L{None} where nobody can be asked.
+        """
+        login = self.loginFor(location)
+        account = login.account or self._environment.get(ACCOUNT_VARIABLE)
+        if not account and self._prompt is not None:
+            account = self._prompt(f"Account of {login.user} at {location.host}: ")
+        if account:
+            self._known[location.server] = login._replace(account=account)
+        return account or None
 
     def _fromNetrc(self, host: str) -> Login | None:
         try:
