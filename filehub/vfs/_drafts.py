@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from filehub.vfs import _openat
 from filehub.vfs._openat import Names
-from filehub.vfs._staging import Staging, newName, restoreLength, tryLock
+from filehub.vfs._staging import Staging, newName, restoreLength, tryLock, unlock
 from filehub.vfs._syscalls import reflink
 
 Partial = Literal["owner", "delete", "visible"]
@@ -106,6 +106,7 @@ class Draft(ABC):
 
     def close(self) -> None:
         """Let go of everything but the descriptor."""
+        unlock(self.descriptor)
         os.close(self.place.directory)
 
     def _settle(self, mode: int) -> None:

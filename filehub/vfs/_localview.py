@@ -227,7 +227,7 @@ class _Digest:
         if algorithm != "crc32":
             try:
                 self._hash = hashlib.new(algorithm, usedforsecurity=False)
-            except ValueError:
+            except (ValueError, TypeError):
                 raise OperationNotSupported(path, "unknown algorithm") from None
             if not self._hash.digest_size:
                 raise OperationNotSupported(path, "unknown algorithm")

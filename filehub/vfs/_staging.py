@@ -51,6 +51,12 @@ def tryLock(descriptor: int) -> bool:
     return True
 
 
+def unlock(descriptor: int) -> None:
+    """Give the lock back before the descriptor is closed, which may be later."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def newName(prefix: bytes = b"") -> bytes:
     """A name that nobody else has."""
     return prefix + secrets.token_hex(12).encode("ascii")

@@ -138,26 +138,28 @@ class MemoryTree:
         mode = {FileType.DIRECTORY: 0o750, FileType.SYMLINK: 0o777}.get(type, 0o640)
         return Node(type, next(self._ids), self.clock(), mode, content)
 
-    def find(self, path: VirtualPath) -> Node:
+    def find(self, path: VirtualPath, blamed: VirtualPath | None = None) -> Node:
         """
         What is published there.
 
+        @param blamed: the path that errors name.
         @raise NotFound:
         @raise NotADirectory:
         @raise TooManyLinks: a link is in the way.
         """
+        blamed = path if blamed is None else blamed
         node = self.root
         for name in path.segments:
-            node = self._inside(node, path)
+            node = self._inside(node, blamed)
             found = node.children.get(name)
             if found is None:
-                raise NotFound(path)
+                raise NotFound(blamed)
             node = found
         return node
 
-    def findDirectory(self, path: VirtualPath) -> Node:
+    def findDirectory(self, path: VirtualPath, blamed: VirtualPath | None = None) -> Node:
         """The same for a directory."""
-        return self._inside(self.find(path), path)
+        return self._inside(self.find(path, blamed), path if blamed is None else blamed)
 
     def _inside(self, node: Node, path: VirtualPath) -> Node:
         if node.type is FileType.SYMLINK:
@@ -208,7 +210,7 @@ class MemoryFileSystem:
         if not path.segments:
             raise PermissionDenied(path)
         encodeName(path.name)
-        return self.tree.findDirectory(path.parent)
+        return self.tree.findDirectory(path.parent, path)
 
     def _regular(self, path: VirtualPath) -> Node:
         return _requireRegular(self.tree.find(path), path)
@@ -431,7 +433,7 @@ class MemoryFileSystem:
             return zlib.crc32(data).to_bytes(4, "big")
         try:
             digest = hashlib.new(algorithm, data, usedforsecurity=False)
-        except ValueError:
+        except (ValueError, TypeError):
             raise OperationNotSupported(path, "unknown algorithm") from None
         if not digest.digest_size:
             raise OperationNotSupported(path, "unknown algorithm")
