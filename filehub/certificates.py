@@ -159,12 +159,13 @@ class TLSPolicy:
         """
         The ALPN callback of a context.
 
-        @raise LookupError: nothing in common; this fails the handshake.
+        @raise SSL.Error: nothing in common; this fails the handshake.
         """
         for name in offered:
             if name in self.applicationProtocols:
                 return name
-        raise LookupError("no application protocol in common")
+        # Any other exception would leave the handshake as a traceback.
+        raise SSL.Error([("", "", "no application protocol in common")])
 
 
 @dataclass
