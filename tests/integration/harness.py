@@ -20,6 +20,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from argon2 import PasswordHasher
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import filehub
+from filehub.certificates import makeSelfSigned
 
 SOURCE = Path(filehub.__file__).parent.parent
 
@@ -121,6 +123,7 @@ class Daemon:
         udp: Sequence[int] = (),
         options: Sequence[str] = ("--nodaemon", "--pidfile="),
         prefix: Sequence[str] = (),
+        program: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """
@@ -129,15 +132,16 @@ class Daemon:
         @param udp: the same for datagrams.
         @param options: what precedes C{filehub}.
         @param prefix: a command that runs the rest of its arguments.
+        @param program: arguments for Python in place of the C{twistd} script.
         """
         self.folder = folder
         self.logFile = folder / "daemon.log"
         self._read = 0
         self._expected: list[str] = []
-        twistd = Path(sysconfig.get_path("scripts")) / "twistd"
+        program = program or [str(Path(sysconfig.get_path("scripts")) / "twistd")]
         with self.logFile.open("ab") as log:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, str(twistd), *options, "filehub", *arguments],
+                [*prefix, sys.executable, *program, *options, "filehub", *arguments],
                 cwd=folder,
                 env=daemonEnvironment(environment),
                 stdin=subprocess.DEVNULL,
@@ -265,31 +269,36 @@ class Site:
       - anonymous: as C{bob}.
 
     @ivar root: the served folder.
-    @ivar ftp: the FTP port; C{tftp} and C{rfc913} likewise.
+    @ivar ftp: the FTP port; C{tftp} and C{rfc913} likewise, C{ftps} if there is TLS.
     """
 
     def __init__(
         self,
         *,
         accounts: str = ACCOUNTS,
+        tls: bool = False,
         mount: str = "",
         root: Path | None = None,
         addresses: Sequence[str] = ("127.0.0.1", "::1"),
-        **sections: str,
+        **sections: Any,
     ) -> None:
         """
         @param accounts: TOML for users, groups, anonymous and networks.
+        @param tls: offer TLS, with a certificate of our own making.
         @param mount: further keys of the mount.
         @param root: the folder to serve, if not a new one.
         @param addresses: where to listen, as far as this machine has them.
         @param sections: further keys of the sections C{ftp}, C{tftp}, C{rfc913},
-            C{server}, C{limits}, C{ban}, C{log}.
+            C{server}, C{limits}, C{ban}, C{log}.  C{prefix} and others that
+            L{Daemon} knows are its.
         """
+        self._options = {key: sections.pop(key) for key in ("prefix", "program") if key in sections}
         self.folder = Path(tempfile.mkdtemp(prefix="filehub-site-"))
         self.root = root or self.folder / "root"
         self.root.mkdir(exist_ok=True)
         self.ftp, self.rfc913 = freePort(), freePort()
         self.tftp = freePort(socket.SOCK_DGRAM)
+        self.ftps = freePort() if tls else None
         usable = [each for each in addresses if "." in each or haveIPv6()]
 
         def listen(kind: str, port: int) -> str:
@@ -315,6 +324,13 @@ path = "/"
 source = "file://{self.root}"
 {mount}
 """
+        if self.ftps is not None:
+            pem = self.folder / "server.pem"
+            makeSelfSigned(pem, ["files.test", "localhost"], timedelta(days=30))
+            sections.setdefault("tls", f'certificate = "{pem}"')
+            text = text.replace(
+                "[ftp]\n", f'[ftp]\nimplicit_tls = {listen("tcp", self.ftps)}\ntls = "optional"\n'
+            )
         for name, keys in sections.items():
             text += f"[{name}]\n{keys}\n"
         self.configuration = self.folder / "filehub.toml"
@@ -328,7 +344,7 @@ source = "file://{self.root}"
             ["--config", str(self.configuration)],
             tcp=[self.ftp, self.rfc913],
             udp=[self.tftp],
-            **options,
+            **{**self._options, **options},
         )
 
     def stop(self) -> None:
@@ -343,6 +359,7 @@ source = "file://{self.root}"
 
 
 _shared: dict[str, Site] = {}
+_failed: dict[str, str] = {}
 
 
 def sharedSite() -> Site:

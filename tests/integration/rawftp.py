@@ -6,6 +6,7 @@ the answers.
 import contextlib
 import re
 import socket
+import ssl
 import struct
 from typing import Self
 
@@ -46,6 +47,7 @@ class RawFTP:
         self, port: int, host: str = "127.0.0.1", *, source: str | None = None, greet: bool = True
     ) -> None:
         self.host, self.port = host, port
+        self.context: ssl.SSLContext | None = None
         self.control = socket.create_connection(
             (host, port), ANSWER, source_address=(source, 0) if source else None
         )
@@ -128,6 +130,28 @@ class RawFTP:
         self.expect(200, "TYPE I")
         return self
 
+    def secure(self, context: ssl.SSLContext, *, name: str | None = "files.test") -> Self:
+        """AUTH TLS; from now on data connections are protected too, in L{retrieve} and so on."""
+        self.expect(234, "AUTH TLS")
+        self.encrypt(context, name=name)
+        self.expect(200, "PBSZ 0")
+        self.expect(200, "PROT P")
+        return self
+
+    def encrypt(self, context: ssl.SSLContext, *, name: str | None = "files.test") -> None:
+        """The handshake on the control connection."""
+        self.control = context.wrap_socket(self.control, server_hostname=name)
+        self.context = context
+
+    def protect(self, data: socket.socket) -> socket.socket:
+        """The handshake on a data connection, resuming the session, if there is TLS."""
+        if self.context is None or not isinstance(self.control, ssl.SSLSocket):
+            return data
+        return self.context.wrap_socket(
+            data, server_hostname="files.test", session=self.control.session,
+            suppress_ragged_eofs=False,
+        )  # fmt: skip
+
     def ended(self) -> bool:
         """Has the server closed the connection?  Waits for it."""
         try:
@@ -173,11 +197,12 @@ class RawFTP:
 
     def retrieve(self, line: str | bytes) -> bytes:
         """A whole download or listing over a passive connection; must succeed."""
-        with self.passive() as data:
+        with self.passive() as plain:
             first = self.command(line)
             if first.code not in (125, 150):
                 raise AssertionError(f"{line!r} was answered {first!r}")
-            received = drain(data)
+            with self.protect(plain) as data:
+                received = drain(data)
         self.final(226)
         return received
 
@@ -191,10 +216,12 @@ class RawFTP:
 
     def store(self, line: str | bytes, content: bytes) -> Reply:
         """A whole upload over a passive connection; returns the final reply."""
-        with self.passive() as data:
+        with self.passive() as plain:
             first = self.command(line)
             if first.code not in (125, 150):
                 return first
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError), self.protect(plain) as data:
                 data.sendall(content)
+                if isinstance(data, ssl.SSLSocket):
+                    data.unwrap()
         return self.final()
