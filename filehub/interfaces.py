@@ -306,6 +306,9 @@ class IPermissionPolicy(Interface):
         everything that lies in it.
         """
 
+    def loosestBelow(path: VirtualPath) -> Permission:
+        """What may be done somewhere at or below C{path}."""
+
 
 class IFileAccount(Interface):
     """The avatar that every protocol asks the portal for."""

@@ -16,8 +16,8 @@ a new method without a row fails the suite.  What the rows cannot say:
   - Changing the mode needs C{M}, changing times C{T}; only what is asked for counts.
   - A drop box (C{w} without C{l}, C{r} and C{d}) takes new files only: nothing is
     replaced or continued there.
-  - Renaming must not disclose: a target that may be read needs a source that may be
-    read.  And a directory with a stricter rule somewhere below it, or below where it
+  - Renaming must not disclose: a target that may be read, or below which something
+    may be, needs a source that may be read.  And a directory with a stricter rule somewhere below it, or below where it
     would go, cannot be renamed at all.
   - Listings leave out names that the account may do nothing with.
   - New names without control characters, so that no listing and no log is forged.
@@ -165,7 +165,7 @@ class GuardedFileSystem:
 
     def _isDropBox(self, canonical: VirtualPath) -> bool:
         granted = self._policy.permissionsFor(canonical)
-        return not granted & (P.LIST | P.RETRIEVE | P.DELETE)
+        return P.STORE in granted and not granted & (P.LIST | P.RETRIEVE | P.DELETE)
 
     # --- IFileSystem
 
@@ -213,13 +213,14 @@ class GuardedFileSystem:
         destination = await self._admit(rows[1], target)
         before = self._policy.permissionsFor(canonical)
         after = self._policy.permissionsFor(destination)
-        if P.RETRIEVE in after and P.RETRIEVE not in before:
+        if P.RETRIEVE in self._policy.loosestBelow(destination) and P.RETRIEVE not in before:
             raise self._denial(source, canonical, "needs r, as the new place can be read")
         if replace and not after & (P.DELETE | P.STORE):
             raise self._denial(target, destination, "needs one of dw to replace a file")
         for place, granted, asked in ((canonical, before, source), (destination, after, target)):
             if self._policy.strictestBelow(place) != granted:
                 raise self._denial(asked, place, "a stricter rule below it forbids renaming")
+        replace = replace and not self._isDropBox(destination)
         await self._inner.rename(canonical, destination, replace=replace)
 
     async def setAttributes(self, path: VirtualPath, changes: AttributeChanges) -> None:
@@ -245,7 +246,7 @@ class GuardedFileSystem:
         appends = disposition is Disposition.APPEND
         row = _APPENDING if appends else _STORING
         canonical = await self._admit(row, path)
-        if not appends and self._isDropBox(canonical):
+        if self._isDropBox(canonical):
             disposition = Disposition.CREATE
         return await self._inner.openForWriting(canonical, disposition, sizeHint=sizeHint)
 

@@ -9,7 +9,7 @@ groups for one path add up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,8 +99,19 @@ class RulePolicy:
     def strictestBelow(self, path: VirtualPath) -> Permission:
         """See L{IPermissionPolicy.strictestBelow}."""
         strictest = self.permissionsFor(path) & EVERYTHING
+        for rule in self._rulesBelow(path):
+            strictest &= rule.allow
+        return strictest
+
+    def loosestBelow(self, path: VirtualPath) -> Permission:
+        """See L{IPermissionPolicy.loosestBelow}."""
+        loosest = self.permissionsFor(path)
+        for rule in self._rulesBelow(path):
+            loosest |= rule.allow
+        return loosest
+
+    def _rulesBelow(self, path: VirtualPath) -> Iterator[PathRule]:
         length = len(path.segments)
         for key, rule in self._table.items():
             if len(key) > length and key[:length] == path.segments:
-                strictest &= rule.allow
-        return strictest
+                yield rule
