@@ -78,8 +78,14 @@ class Remote(Protocol):
     async def rename(self, source: str, target: str) -> None:
         """Rename or move."""
 
+    async def home(self) -> str:
+        """Where relative paths start, e.g. C{/home/ada}; empty if nobody tells."""
+
     async def close(self) -> None:
         """Say goodbye.  Never raises."""
+
+    def abort(self) -> None:
+        """Close at once, also in the middle of an operation.  Idempotent."""
 
 
 def joined(directory: str, name: str) -> str:

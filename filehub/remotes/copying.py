@@ -17,11 +17,9 @@ from filehub.errors import Aborted, AlreadyExists, FileHubError, IsADirectory, N
 from filehub.remotes.base import Entry, Remote, joined
 from filehub.remotes.local import LocalReadHandle, LocalWriteHandle
 from filehub.remotes.pipe import Pipe
+from filehub.remotes.trees import MAXIMUM_DEPTH, harmless
 from filehub.remotes.url import Location
 from filehub.transfer.progress import Progress
-
-#: Directories deeper than this are taken for a loop of links.
-_MAXIMUM_DEPTH = 100
 
 #: Gives a connection of its own each time it is called.
 Connect = Callable[[Location], Awaitable[Remote]]
@@ -124,7 +122,7 @@ class Copier:
         self, remote: Remote, other: Remote, source: Location, target: Location, depth: int
     ) -> None:
         """Queue all files of a tree, and make its directories."""
-        if depth > _MAXIMUM_DEPTH:
+        if depth > MAXIMUM_DEPTH:
             self.problems.append((source, NotFound(None, f"{source}: nested too deep")))
             return
         try:
@@ -144,7 +142,7 @@ class Copier:
             self.problems.append((source, error))
             return
         for entry in sorted(entries, key=lambda each: each.name):
-            if not _harmless(entry.name):
+            if not harmless(entry.name):
                 # A hostile server must not choose where we write.
                 self.problems.append((source, NotFound(None, f"{source}: dangerous name skipped")))
                 continue
@@ -253,7 +251,3 @@ class Copier:
         problems.sort(key=lambda failure: isinstance(failure.value, Aborted))
         if problems:
             problems[0].raiseException()
-
-
-def _harmless(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name

@@ -7,6 +7,7 @@ from __future__ import annotations
 from filehub.errors import FileHubError, NoSpace
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.ftp.client import FTPClient, Refused, RemoteEntry
+from filehub.protocols.ftp.reply_parser import NotFTP
 from filehub.remotes.base import Entry
 from filehub.remotes.words import meaningOf
 from filehub.transfer.progress import Progress
@@ -100,6 +101,17 @@ class FTPRemote:
             await self.client.rename(source, target)
         except Refused as refusal:
             raise translated(refusal, source) from None
+
+    async def home(self) -> str:
+        """See L{Remote.home}."""
+        try:
+            return await self.client.workingDirectory()
+        except (Refused, NotFTP):
+            return ""
+
+    def abort(self) -> None:
+        """See L{Remote.abort}."""
+        self.client.abort()
 
     async def close(self) -> None:
         """See L{Remote.close}."""

@@ -205,6 +205,13 @@ class LocalRemote:
         except OSError as error:
             raise _translated(error) from None
 
+    async def home(self) -> str:
+        """See L{Remote.home}."""
+        return os.getcwd()
+
+    def abort(self) -> None:
+        """See L{Remote.abort}."""
+
     async def close(self) -> None:
         """See L{Remote.close}."""
 

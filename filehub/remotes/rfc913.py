@@ -113,6 +113,14 @@ class RFC913Remote:
         except Refused as refusal:
             raise _translated(refusal, source) from None
 
+    async def home(self) -> str:
+        """See L{Remote.home}."""
+        return ""
+
+    def abort(self) -> None:
+        """See L{Remote.abort}."""
+        self.client.abort()
+
     async def close(self) -> None:
         """See L{Remote.close}."""
         try:

@@ -67,6 +67,13 @@ class TFTPRemote:
         """See L{Remote.rename}."""
         raise NotPossible("TFTP cannot rename")
 
+    async def home(self) -> str:
+        """See L{Remote.home}."""
+        return ""
+
+    def abort(self) -> None:
+        """See L{Remote.abort}."""
+
     async def close(self) -> None:
         """See L{Remote.close}.  The last ACK may have to be repeated for a moment."""
         await self.client.close()
