@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "rm": ("filehub.cli.files", "Remove a file or tree."),
     "mv": ("filehub.cli.files", "Rename."),
     "mkdir": ("filehub.cli.files", "Make a directory."),
+    "sh": ("filehub.cli.shell", "Work on a server interactively, or from a script."),
 }
 
 
