@@ -1,18 +1,12 @@
 """
-Open files: positioned reads and writes, and descriptors that outlive their last use.
-
-A descriptor is closed only when no piece of work and no lease has it any more:
-a number that is closed too early may be another account's file a moment later.
+Regular files that are being read or written.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from typing import Any, Final, TypeVar
+from contextlib import AbstractContextManager
+from typing import Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -20,13 +14,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from filehub.attributes import FileAttributes
-from filehub.errors import FileHubError, StorageUnavailable
 from filehub.interfaces import IDescriptorBacked, IReadHandle, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.vfs._drafts import Draft
 from filehub.vfs._facts import Facts
+from filehub.vfs._openfile import InPlace, OpenFile, closed
 from filehub.vfs._oserrors import errorFor
-from filehub.vfs.workers import Workers
 
 _T = TypeVar("_T")
 _log = Logger()
@@ -41,133 +34,6 @@ _QUICK_CLOSE: Final = 4 * 1024 * 1024
 #: Naming a file up to this many bytes may happen on the calling thread.  It is not
 #: the name that takes time: ext4 allocates the blocks of what replaces a file.
 _QUICK_ENDING: Final = 1024 * 1024
-
-
-class InPlace:
-    """
-    Whether work that is expected to be quick may be done on the calling thread.
-
-    A write into the page cache and a change of names on a local file system are some
-    microseconds of work in memory, a tenth of what a hop to a worker costs; but when
-    the kernel throttles writers or its journal is full they wait for the disk, and
-    nothing can tell in advance.  So it is a bet with a stop-loss: after one call
-    that took longer than C{LIMIT}, everything goes to the workers for C{REST}
-    seconds.  The reactor can lose one such wait in that time, never one per upload.
-
-    @ivar cached: may what is answered from the kernel's caches, or not at all, be
-        asked for?  That is no bet.
-    """
-
-    LIMIT: Final = 0.010
-    REST: Final = 5.0
-
-    def __init__(self, *, cached: bool, bet: bool) -> None:
-        self.cached = cached
-        self._bet = bet
-        self._resumes = 0.0
-
-    @property
-    def bet(self) -> bool:
-        """May something be tried that is quick most of the time?"""
-        return self._bet and (not self._resumes or self._rested())
-
-    def _rested(self) -> bool:
-        if time.monotonic() < self._resumes:
-            return False
-        self._resumes = 0.0
-        return True
-
-    def run(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Call it here and now, and learn from how long it took."""
-        began = time.monotonic()
-        try:
-            return function(*args)
-        finally:
-            ended = time.monotonic()
-            if ended - began > self.LIMIT:
-                self._resumes = ended + self.REST
-
-
-class OpenFile:
-    """
-    A descriptor and who uses it.  For one thread; workers only borrow the number.
-    """
-
-    __slots__ = ("_closing", "_idle", "_jobs", "_leases", "_small", "_workers", "descriptor")
-
-    def __init__(self, descriptor: int, workers: Workers) -> None:
-        self.descriptor = descriptor
-        self._workers = workers
-        self._jobs = 0
-        self._leases = 0
-        self._closing = False
-        self._small = True
-        self._idle: list[Callable[[], object]] = []
-
-    async def work(self, function: Callable[..., _T], *args: Any, always: bool = False) -> _T:
-        """A hop to a worker that keeps the descriptor open until it has ended."""
-        self._jobs += 1
-        return await self._workers.call(function, *args, after=self._worked, always=always)
-
-    def _worked(self) -> None:
-        self._jobs -= 1
-        if not self._jobs:
-            idle, self._idle = self._idle, []
-            for call in idle:
-                call()
-            self._closeIfUnused()
-
-    def whenIdle(self, call: Callable[[], object]) -> None:
-        """Make a call as soon as no worker uses it."""
-        if self._jobs:
-            self._idle.append(call)
-        else:
-            call()
-
-    async def idle(self) -> None:
-        """Wait for that."""
-        if self._jobs:
-            waiter: Deferred[None] = Deferred()
-            self._idle.append(partial(_fire, waiter))
-            await waiter
-
-    @contextmanager
-    def lease(self) -> Iterator[int]:
-        """See L{IDescriptorBacked.lease}."""
-        if self._closing:
-            raise closed()
-        self._leases += 1
-        try:
-            yield self.descriptor
-        finally:
-            self._leases -= 1
-            self._closeIfUnused()
-
-    def close(self, *, small: bool) -> None:
-        """Close it as soon as nobody uses it.  Idempotent."""
-        if not self._closing:
-            self._closing = True
-            self._small = small
-            self._closeIfUnused()
-
-    def _closeIfUnused(self) -> None:
-        if self._closing and not self._jobs and not self._leases and self.descriptor >= 0:
-            descriptor, self.descriptor = self.descriptor, -1
-            if self._small:
-                os.close(descriptor)
-            else:
-                # Nothing is learnt from it: what was written is committed by now.
-                self._workers.call(os.close, descriptor, always=True)
-
-
-def _fire(waiter: Deferred[None]) -> None:
-    if not waiter.called:  # cancelled: nobody waits any more
-        waiter.callback(None)
-
-
-def closed() -> FileHubError:
-    """For the use of a handle after its end."""
-    return StorageUnavailable(None, "the file is closed")
 
 
 @implementer(IReadHandle, IDescriptorBacked)
@@ -271,14 +137,16 @@ def _writeFully(descriptor: int, offset: int, data: bytes) -> None:
 class LocalWriteHandle:
     """
     A L{Draft} that is being written.
+
+    @param root: the tree's; the endings need it.
     """
 
     def __init__(
-        self, draft: Draft, path: VirtualPath, facts: Facts, inPlace: InPlace, workers: Workers
+        self, draft: Draft, path: VirtualPath, facts: Facts, inPlace: InPlace, root: OpenFile
     ) -> None:
         self.position = draft.position
         self._draft = draft
-        self._file = OpenFile(draft.descriptor, workers)
+        self._file = OpenFile(draft.descriptor, root.workers, root)
         self._path = path
         self._facts = facts
         self._inPlace = inPlace

@@ -26,8 +26,9 @@ from filehub.interfaces import (
 from filehub.paths import VirtualPath, decodeName, encodeName
 from filehub.vfs import _openat
 from filehub.vfs._drafts import COPY_STEP, Draft, copyRange
-from filehub.vfs._localfile import LocalReadHandle, LocalWriteHandle, OpenFile
+from filehub.vfs._localfile import LocalReadHandle, LocalWriteHandle
 from filehub.vfs._openat import Names
+from filehub.vfs._openfile import OpenFile
 from filehub.vfs._oserrors import errorFor
 from filehub.vfs._syscalls import reflink
 
@@ -55,7 +56,7 @@ class LocalView:
     async def _hop(self, path: VirtualPath, function: Callable[..., _T], *args: Any) -> _T:
         """One piece of work for a worker, with its errors in our words."""
         try:
-            return await self._tree.workers.run(function, *args)
+            return await self._tree.root.work(function, *args)
         except OSError as error:
             raise errorFor(error, path) from error
         except FileSystemError as error:
@@ -70,7 +71,7 @@ class LocalView:
     ) -> _T:
         """The same for work whose result must be closed if nobody waits for it."""
         try:
-            return await self._tree.workers.call(function, *args, discard=discard)
+            return await self._tree.root.work(function, *args, discard=discard)
         except OSError as error:
             raise errorFor(error, path) from error
         except FileSystemError as error:
@@ -103,7 +104,7 @@ class LocalView:
 
     def _writer(self, path: VirtualPath, draft: Draft) -> LocalWriteHandle:
         tree = self._tree
-        return LocalWriteHandle(draft, path, tree.facts, tree.inPlace, tree.workers)
+        return LocalWriteHandle(draft, path, tree.facts, tree.inPlace, tree.root)
 
     async def _prepared(
         self, path: VirtualPath, begin: Callable[..., Draft], *args: Any
@@ -135,7 +136,7 @@ class LocalView:
         names = self._seen(path)
         if self._tree.links == "refuse":
             raise NotFound(path)
-        text = await self._hop(path, _openat.readLink, self._tree.descriptor, names)
+        text = await self._hop(path, _openat.readLink, self._tree.root.descriptor, names)
         return decodeName(text)
 
     async def makeLink(self, path: VirtualPath, target: str) -> None:
@@ -146,19 +147,19 @@ class LocalView:
         if not target or "\0" in target:
             raise InvalidName(path, "invalid link")
         text = encodeName(target)
-        await self._hop(path, _openat.makeLink, self._tree.descriptor, names, text)
+        await self._hop(path, _openat.makeLink, self._tree.root.descriptor, names, text)
 
     async def space(self, path: VirtualPath) -> SpaceUsage:
         """See L{ISpaceUsage.space}."""
         names = self._seen(path)
-        return await self._hop(path, _space, self._tree.descriptor, names)
+        return await self._hop(path, _space, self._tree.root.descriptor, names)
 
     async def copy(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
         """See L{IServerSideCopy.copy}."""
         old, new = self._seen(source), self._made(target)
         tree = self._tree
         opened, status = await self._open(
-            source, _discardOpened, _openat.openRegularPath, tree.descriptor, old, _openat.READ
+            source, _discardOpened, _openat.openRegularPath, tree.root.descriptor, old, _openat.READ
         )
         file = OpenFile(opened, tree.workers)
         try:
@@ -195,7 +196,7 @@ class LocalView:
             path,
             _discardOpened,
             _openat.openRegularPath,
-            self._tree.descriptor,
+            self._tree.root.descriptor,
             names,
             _openat.READ,
         )

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from filehub.vfs.memory import MemoryTree
 
 _PAGE: Final = 512
+_MODES: Final = {
+    FileType.REGULAR: 0o640,
+    FileType.DIRECTORY: 0o750,
+    FileType.SYMLINK: 0o777,
+    FileType.OTHER: 0o600,
+}
 
 
 class Node:
@@ -32,14 +38,12 @@ class Node:
     @ivar target: of a link.
     """
 
-    def __init__(
-        self, type: FileType, number: int, now: float, mode: int, content: bytes = b""
-    ) -> None:
+    def __init__(self, type: FileType, number: int, now: float, content: bytes = b"") -> None:
         self.type = type
         self.number = number
         self.modified = now
         self.accessed = now
-        self.mode = mode
+        self.mode = _MODES[type]
         self.content = content
         self.children: dict[str, Node] = {}
         self.target = ""

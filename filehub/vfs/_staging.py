@@ -31,6 +31,7 @@ from twisted.logger import Logger
 
 from filehub.vfs import _openat
 from filehub.vfs._openat import STAGING, Names
+from filehub.vfs._openfile import OpenFile
 
 _DRAFTS: Final = b"drafts"
 _PARTS: Final = b"parts"
@@ -64,14 +65,14 @@ def newName(prefix: bytes = b"") -> bytes:
 
 class Staging:
     """
-    @param root: the descriptor of the tree's root.
+    @param root: the tree's root.
     @param lifetime: seconds that an untouched part is kept.
     @param clock: the time, in seconds since the epoch, as the file system stamps it.
     """
 
     _log = Logger()
 
-    def __init__(self, root: int, lifetime: float, clock: Callable[[], float]) -> None:
+    def __init__(self, root: OpenFile, lifetime: float, clock: Callable[[], float]) -> None:
         self._root = root
         self._lifetime = lifetime
         self._clock = clock
@@ -100,8 +101,10 @@ class Staging:
                 if create:
                     for names in ((STAGING,), (STAGING, name)):
                         with suppress(FileExistsError):
-                            _openat.makeDirectory(self._root, names, 0o700)
-                found = self._folders[name] = _openat.openDirectory(self._root, (STAGING, name))
+                            _openat.makeDirectory(self._root.descriptor, names, 0o700)
+                found = self._folders[name] = _openat.openDirectory(
+                    self._root.descriptor, (STAGING, name)
+                )
             return found
 
     @property

@@ -21,6 +21,7 @@ from filehub.vfs._drafts import (
     WritePolicy,
 )
 from filehub.vfs._openat import Names
+from filehub.vfs._openfile import OpenFile
 from filehub.vfs._staging import Staging, tryLock
 
 #: A published file up to this many bytes is continued in a copy of it.  Longer ones
@@ -32,7 +33,7 @@ COPY_LIMIT: Final = 8 * 1024 * 1024
 class Uploads:
     """Begins writing into one tree.  Everything here blocks."""
 
-    def __init__(self, root: int, staging: Staging, policy: WritePolicy) -> None:
+    def __init__(self, root: OpenFile, staging: Staging, policy: WritePolicy) -> None:
         self._root = root
         self._staging = staging
         self._policy = policy
@@ -84,7 +85,9 @@ class Uploads:
             if existing is not None:
                 _openat.requireRegular(existing)
                 self._requireWritable(place)
-                self._requireRoom(place, sizeHint)
+            # What is there already needs no more room.
+            self._requireRoom(place, max(0, (sizeHint or 0) - offset))
+            if existing is not None:
                 return self._continue(place, offset)
             part = self._openPart(place)
             if part is None:
@@ -104,7 +107,7 @@ class Uploads:
     def _place(self, owner: str, names: Names) -> Place:
         if not names:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        directory = _openat.openDirectory(self._root, names[:-1])
+        directory = _openat.openDirectory(self._root.descriptor, names[:-1])
         return self.placeIn(owner, names, directory)
 
     def placeIn(self, owner: str, names: Names, directory: int) -> Place:

@@ -32,9 +32,9 @@ from filehub.vfs import _openat
 from filehub.vfs._drafts import Partial, WritePolicy
 from filehub.vfs._facts import Facts
 from filehub.vfs._localdirectory import Listing, LocalDirectoryHandle
-from filehub.vfs._localfile import InPlace
 from filehub.vfs._localview import LocalView
 from filehub.vfs._openat import Names
+from filehub.vfs._openfile import InPlace, OpenFile
 from filehub.vfs._oserrors import errorFor
 from filehub.vfs._staging import Staging
 from filehub.vfs._syscalls import CachedOpen, cachedOpenWorks, fileSystemKind
@@ -81,17 +81,17 @@ class LocalTree:
         clock: Callable[[], float] = time.time,
         inPlace: bool = True,
     ) -> None:
-        self.root = Path(root)
+        self.folder = Path(root)
         self.workers = workers
         self.links = links
         self.directoryMode = directoryMode & 0o777
-        self._rootDescriptor = _openUsable(self.root)
-        kind = fileSystemKind(self._rootDescriptor)
+        descriptor = _openUsable(self.folder)
+        #: Everything happens relative to this.
+        self.root = OpenFile(descriptor, workers, whenClosed=self._rootClosed)
+        kind = fileSystemKind(descriptor)
         inMemory = kind == "memory"
         self.inPlace = InPlace(
-            cached=inPlace
-            and kind != "other"
-            and cachedOpenWorks(self._rootDescriptor, inMemory=inMemory),
+            cached=inPlace and kind != "other" and cachedOpenWorks(descriptor, inMemory=inMemory),
             bet=inPlace and kind != "other" and fsync == "off",
         )
         self.cachedRead = CachedOpen(_openat.READ, inMemory=inMemory)
@@ -103,19 +103,14 @@ class LocalTree:
         self.readFlags: int | None = 0 if inMemory else getattr(os, "RWF_NOWAIT", None)
         self.scratch = memoryview(bytearray(256 * 1024))
         self.facts = Facts()
-        self.staging = Staging(self._rootDescriptor, partialLifetime, clock)
+        self.staging = Staging(self.root, partialLifetime, clock)
         self.policy = WritePolicy(
             partial=partial,
             sync=fsync == "commit",
             mode=fileMode & 0o777,
             procLinks=hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"),
         )
-        self.uploads = Uploads(self._rootDescriptor, self.staging, self.policy)
-
-    @property
-    def descriptor(self) -> int:
-        """The root's; -1 after L{close}, so that late work fails and does no harm."""
-        return self._rootDescriptor
+        self.uploads = Uploads(self.root, self.staging, self.policy)
 
     def viewFor(self, owner: str) -> LocalFileSystem:
         """See L{IStorage.viewFor}."""
@@ -126,14 +121,14 @@ class LocalTree:
         See L{IStorage.sweep}.  To be called at the start too: it puts right what a
         crash left.
         """
-        await self.workers.run(self.staging.sweep)
+        await self.root.work(self.staging.sweep)
 
     async def close(self) -> None:
-        """See L{IStorage.close}.  Handles that are open stay usable."""
-        descriptor, self._rootDescriptor = self._rootDescriptor, -1
-        if descriptor >= 0:
-            self.staging.close()
-            os.close(descriptor)
+        """See L{IStorage.close}.  Work that is under way, and uploads, still end well."""
+        self.root.close(small=True)
+
+    def _rootClosed(self) -> None:
+        self.staging.close()
 
 
 def _openUsable(root: Path) -> int:
@@ -163,20 +158,20 @@ class LocalFileSystem(LocalView):
         if tree.links == "refuse" or not path.segments:
             return path
         if tree.inPlace.cached:
-            found = tree.cachedPath(tree.descriptor, _openat.joined(_openat.encodeNames(path)))
+            found = tree.cachedPath(tree.root.descriptor, _openat.joined(_openat.encodeNames(path)))
             if found >= 0:
                 linked = stat.S_ISLNK(os.fstat(found).st_mode)
                 os.close(found)
                 if not (linked and followFinal):
                     return path
-        return await self._hop(path, _openat.resolve, tree.descriptor, path, followFinal)
+        return await self._hop(path, _openat.resolve, tree.root.descriptor, path, followFinal)
 
     async def stat(self, path: VirtualPath) -> FileAttributes:
         """See L{IFileSystem.stat}."""
         names = self._seen(path)
         tree = self._tree
         if tree.inPlace.cached:
-            found = tree.cachedPath(tree.descriptor, _openat.joined(names))
+            found = tree.cachedPath(tree.root.descriptor, _openat.joined(names))
             if found >= 0:
                 status = os.fstat(found)
                 os.close(found)
@@ -191,7 +186,7 @@ class LocalFileSystem(LocalView):
     def _stat(self, names: Names) -> FileAttributes:
         tree = self._tree
         try:
-            status = _openat.statPath(tree.descriptor, names)
+            status = _openat.statPath(tree.root.descriptor, names)
         except FileNotFoundError:
             if not names:
                 raise
@@ -206,7 +201,7 @@ class LocalFileSystem(LocalView):
 
     def _list(self, names: Names) -> tuple[Listing, list[DirectoryEntry]]:
         tree = self._tree
-        directory = _openat.openDirectory(tree.descriptor, names)
+        directory = _openat.openDirectory(tree.root.descriptor, names)
         try:
             readable = _openat.reopenForListing(directory)
         finally:
@@ -234,12 +229,14 @@ class LocalFileSystem(LocalView):
         """See L{IFileSystem.makeDirectory}."""
         names = self._made(path)
         tree = self._tree
-        await self._hop(path, _openat.makeDirectory, tree.descriptor, names, tree.directoryMode)
+        await self._hop(
+            path, _openat.makeDirectory, tree.root.descriptor, names, tree.directoryMode
+        )
 
     async def removeDirectory(self, path: VirtualPath) -> None:
         """See L{IFileSystem.removeDirectory}."""
         names = self._seen(path)
-        await self._hop(path, _openat.removeDirectory, self._tree.descriptor, names)
+        await self._hop(path, _openat.removeDirectory, self._tree.root.descriptor, names)
 
     async def removeFile(self, path: VirtualPath) -> None:
         """See L{IFileSystem.removeFile}."""
@@ -248,7 +245,7 @@ class LocalFileSystem(LocalView):
 
     def _removeFile(self, names: Names) -> None:
         try:
-            _openat.removeFile(self._tree.descriptor, names)
+            _openat.removeFile(self._tree.root.descriptor, names)
         except FileNotFoundError:
             self._tree.staging.removePart(self._owner, names)
 
@@ -257,7 +254,7 @@ class LocalFileSystem(LocalView):
         tree = self._tree
         old, new = self._seen(source), self._made(target)
         try:
-            await tree.workers.run(_openat.rename, tree.descriptor, old, new, replace)
+            await tree.root.work(_openat.rename, tree.root.descriptor, old, new, replace)
         except FileExistsError as error:
             raise errorFor(error, target) from error
         except OSError as error:
@@ -268,14 +265,14 @@ class LocalFileSystem(LocalView):
         names = self._seen(path)
         mode = None if changes.mode is None else changes.mode & 0o777
         times = (_nanoseconds(path, changes.accessed), _nanoseconds(path, changes.modified))
-        await self._hop(path, _openat.setAttributes, self._tree.descriptor, names, mode, times)
+        await self._hop(path, _openat.setAttributes, self._tree.root.descriptor, names, mode, times)
 
     async def openForReading(self, path: VirtualPath) -> IReadHandle:
         """See L{IFileSystem.openForReading}."""
         names = self._seen(path)
         tree = self._tree
         if tree.inPlace.cached and names:
-            found = tree.cachedRead(tree.descriptor, _openat.joined(names))
+            found = tree.cachedRead(tree.root.descriptor, _openat.joined(names))
             if found >= 0:
                 status = os.fstat(found)
                 if stat.S_ISREG(status.st_mode) and tree.facts.known(status):
@@ -288,7 +285,7 @@ class LocalFileSystem(LocalView):
 
     def _openForReading(self, names: Names) -> tuple[int, FileAttributes]:
         tree = self._tree
-        descriptor, status = _openat.openRegularPath(tree.descriptor, names, _openat.READ)
+        descriptor, status = _openat.openRegularPath(tree.root.descriptor, names, _openat.READ)
         try:
             return descriptor, tree.facts.attributes(status)
         except BaseException:
@@ -302,7 +299,7 @@ class LocalFileSystem(LocalView):
         names = self._made(path)
         tree = self._tree
         if disposition is not Disposition.APPEND and tree.inPlace.bet and names:
-            directory = tree.cachedDirectory(tree.descriptor, _openat.joined(names[:-1]))
+            directory = tree.cachedDirectory(tree.root.descriptor, _openat.joined(names[:-1]))
             if directory >= 0:
                 place = tree.uploads.placeIn(self._owner, names, directory)
                 try:

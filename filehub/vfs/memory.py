@@ -135,8 +135,7 @@ class MemoryTree:
 
     def newNode(self, type: FileType, content: bytes = b"") -> Node:
         """Something new, which has no name yet."""
-        mode = {FileType.DIRECTORY: 0o750, FileType.SYMLINK: 0o777}.get(type, 0o640)
-        return Node(type, next(self._ids), self.clock(), mode, content)
+        return Node(type, next(self._ids), self.clock(), content)
 
     def find(self, path: VirtualPath, blamed: VirtualPath | None = None) -> Node:
         """
@@ -346,9 +345,9 @@ class MemoryFileSystem:
         if not path.segments:
             raise IsADirectory(path)
         existing = self._parentOf(path).children.get(path.name)
+        if existing is not None and disposition is Disposition.CREATE:
+            raise AlreadyExists(path)
         if existing is not None:
-            if disposition is Disposition.CREATE:
-                raise AlreadyExists(path)
             _requireRegular(existing, path)
         self.tree.requireRoom(sizeHint or 0, path)
         if disposition is Disposition.APPEND:
@@ -373,7 +372,7 @@ class MemoryFileSystem:
         if base is None:
             raise NotFound(path)
         _requireRegular(base, path)
-        self.tree.requireRoom(sizeHint or 0, path)
+        self.tree.requireRoom(max(0, (sizeHint or 0) - offset), path)
         if offset > len(base.content):
             raise InvalidOffset(path)
         return self._continue(path, base, offset)
