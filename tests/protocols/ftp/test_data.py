@@ -38,6 +38,8 @@ from filehub.protocols.ftp.data import (
 HOME = "127.0.0.1"
 STRANGER = "127.0.0.9"
 PATIENCE = 5.0
+#: Ports that no outgoing connection happens to have, and no other run of these tests.
+BASE = 20_000 + os.getpid() % 40 * 300
 
 
 def connectTo(port: int, source: str = HOME, host: str = HOME) -> socket.socket:
@@ -73,7 +75,7 @@ class ChannelTests(TestCase):
 
     def setUp(self) -> None:
         self.deadlines = Deadlines(reactor, granularity=0.05)  # type: ignore[arg-type]
-        self.ports = PassivePorts(range(52000, 52100))
+        self.ports = PassivePorts(range(BASE, BASE + 100))
         self.violations: list[tuple[str, str]] = []
         self.sockets: list[socket.socket] = []
         self.channels = self.build()
@@ -521,9 +523,9 @@ class PassivePortsTests(TestCase):
 
     def test_neverLeavesTheRange(self) -> None:
         """When all are taken the answer is no, and it is counted; a freed one is used."""
-        ports = PassivePorts(range(52200, 52203))
+        ports = PassivePorts(range(BASE + 200, BASE + 203))
         got = self.listenAll(ports, 3)
-        self.assertEqual({port for _, port in got}, {52200, 52201, 52202})
+        self.assertEqual({port for _, port in got}, {BASE + 200, BASE + 201, BASE + 202})
         with self.assertRaises(ConnectFailed):
             ports.listen(HOME)
         self.assertEqual(ports.exhausted, 1)
@@ -538,11 +540,11 @@ class PassivePortsTests(TestCase):
         """A port that another program listens on is passed over."""
         foreign = socket.socket()
         self.addCleanup(foreign.close)
-        foreign.bind((HOME, 52211))
+        foreign.bind((HOME, BASE + 211))
         foreign.listen(1)
-        ports = PassivePorts(range(52210, 52213))
+        ports = PassivePorts(range(BASE + 210, BASE + 213))
         got = self.listenAll(ports, 2)
-        self.assertEqual({port for _, port in got}, {52210, 52212})
+        self.assertEqual({port for _, port in got}, {BASE + 210, BASE + 212})
         with self.assertRaises(ConnectFailed):
             ports.listen(HOME)
 
@@ -562,12 +564,12 @@ class PassivePortsTests(TestCase):
 
     def test_addressesDoNotCompete(self) -> None:
         """Each local address has the whole range."""
-        ports = PassivePorts(range(52220, 52221))
+        ports = PassivePorts(range(BASE + 220, BASE + 221))
         one, _ = ports.listen(HOME)
         self.addCleanup(one.close)
         other, port = ports.listen("127.0.0.2")
         self.addCleanup(other.close)
-        self.assertEqual(port, 52220)
+        self.assertEqual(port, BASE + 220)
         self.assertEqual(ports.inUse, 2)
 
     def test_notOurAddress(self) -> None:
