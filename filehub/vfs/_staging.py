@@ -97,6 +97,10 @@ class Staging:
         """
         with self._lock:
             found = self._folders.get(name)
+            if found is not None and not os.fstat(found).st_nlink:
+                # Somebody tidied up, thoroughly.
+                os.close(self._folders.pop(name))
+                found = None
             if found is None:
                 if create:
                     for names in ((STAGING,), (STAGING, name)):

@@ -188,9 +188,7 @@ class MemoryTree:
 @implementer(IFileSystem, IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
 class MemoryFileSystem:
     """
-    A L{MemoryTree} as one account sees it.
-
-    @param tree: by default one of its own.
+    A L{MemoryTree} as one account sees it; by default, of a tree of its own.
     """
 
     def __init__(self, tree: MemoryTree | None = None, owner: str = "") -> None:

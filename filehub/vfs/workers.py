@@ -87,8 +87,13 @@ class _Job:
 
     def deliver(self) -> None:
         """The part that runs in the reactor's thread."""
-        if self.after is not None:
-            self.after()
+        try:
+            if self.after is not None:
+                self.after()
+        finally:
+            self._giveOut()
+
+    def _giveOut(self) -> None:
         waiter = self.waiter
         if not waiter.called:
             if self.error is not None:
