@@ -23,6 +23,10 @@ from filehub.errors import LimitExceeded
 MAXIMUM_NAME: Final = 256
 
 
+class CheckOverloaded(UnauthorizedLogin):
+    """Nobody looked at the password, as too many are being looked at."""
+
+
 @implementer(ICredentialsChecker)
 class PasswordChecker:
     """
@@ -59,7 +63,7 @@ class PasswordChecker:
             if record.account is not None:
                 await self._checkAccount(record.account, credentials)
         except LimitExceeded as error:
-            raise UnauthorizedLogin(str(error)) from None
+            raise CheckOverloaded(str(error)) from None
         return record.name.encode("utf-8")
 
     async def _checkAccount(self, stored: str, credentials: Any) -> None:

@@ -17,8 +17,8 @@ a new method without a row fails the suite.  What the rows cannot say:
   - A drop box (C{w} without C{l}, C{r} and C{d}) takes new files only: nothing is
     replaced or continued there.
   - Renaming must not disclose: a target that may be read, or below which something
-    may be, needs a source that may be read.  And a directory with a stricter rule somewhere below it, or below where it
-    would go, cannot be renamed at all.
+    may be, needs a source that may be read.  And a directory with a stricter rule
+    somewhere below it, or below where it would go, cannot be renamed at all.
   - Listings leave out names that the account may do nothing with.
   - New names without control characters, so that no listing and no log is forged.
 

@@ -48,7 +48,7 @@ def isUsableHash(stored: str) -> bool:
 def _verify(stored: str, password: bytes) -> bool:
     try:
         return _HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
 
 
@@ -134,13 +134,18 @@ class PasswordVerifier:
         if not self._pool.started:
             self._pool.start()
         self._pending += 1
-        try:
-            checking: Deferred[bool] = deferToThreadPool(
-                self._reactor, self._pool, self._check, stored, password
-            )
-            return await checking
-        finally:
-            self._pending -= 1
+        checking: Deferred[bool] = deferToThreadPool(
+            self._reactor, self._pool, self._check, stored, password
+        )
+        # A client that leaves ends the waiting, not the check: that still has its
+        # place in the queue.
+        waiting: Deferred[bool] = Deferred()
+        checking.addBoth(self._checked).chainDeferred(waiting)
+        return await waiting
+
+    def _checked(self, result: Any) -> Any:
+        self._pending -= 1
+        return result
 
     def stop(self) -> None:
         """End the threads; no check may follow."""

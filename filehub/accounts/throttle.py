@@ -10,25 +10,30 @@ answer to a failure is held back, longer with each; after C{attempts} failures w
 C{window} the address is not asked any more for C{duration}.  Holding back is a
 delayed call: nothing blocks, and clients that log in rightly are never delayed.
 
+Only answers count: a login that could not be checked, for whatever reason, is refused
+and held back, but nobody is shut out for it.  What is tried while an address is shut
+out does not count either, so the time has an end.
+
 User names alone never lock: anybody could then lock out anybody.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
+from filehub.accounts.checkers import CheckOverloaded
 from filehub.accounts.records import ANONYMOUS_NAME, Network
 from filehub.credentials import AccountRequired, ConnectionInfo, IPeerAddress
 from filehub.events import LoggedIn, LoginRefused
@@ -39,6 +44,8 @@ from filehub.paths import decodeName
 CAPACITY: Final = 10_000
 #: Seconds that a checker may take.
 PATIENCE: Final = 30.0
+#: The delay is doubled so many times at the most.
+_DOUBLINGS: Final = 16
 
 LOOPBACK: Final[tuple[Network, ...]] = (
     ipaddress.ip_network("127.0.0.0/8"),
@@ -70,30 +77,38 @@ class ThrottleSettings:
 
 class _Failures:
     """
-    How often something failed lately.
+    What failed lately.
 
+    @ivar times: when; as many as matter.
     @ivar until: shut out until then.
     """
 
-    __slots__ = ("count", "last", "until")
+    __slots__ = ("times", "until")
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.last = 0.0
+    def __init__(self, most: int) -> None:
+        self.times: deque[float] = deque(maxlen=most)
         self.until = 0.0
 
 
 class _Table:
     """Failures by key, bounded."""
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, window: float, most: int) -> None:
+        """
+        @param most: more failures in C{window} seconds are not told apart.
+        """
         self._window = window
+        self._most = most
         self._rows: OrderedDict[object, _Failures] = OrderedDict()
 
     def find(self, key: object, now: float) -> _Failures | None:
         """What is still remembered for this key."""
         row = self._rows.get(key)
-        if row is not None and row.last + self._window <= now and row.until <= now:
+        if row is None:
+            return None
+        while row.times and row.times[0] + self._window <= now:
+            row.times.popleft()
+        if not row.times and row.until <= now:
             del self._rows[key]
             return None
         return row
@@ -102,11 +117,10 @@ class _Table:
         """One more failure."""
         row = self.find(key, now)
         if row is None:
-            row = self._rows[key] = _Failures()
+            row = self._rows[key] = _Failures(self._most)
             if len(self._rows) > CAPACITY:
                 self._rows.popitem(last=False)
-        row.count += 1
-        row.last = now
+        row.times.append(now)
         self._rows.move_to_end(key)
         return row
 
@@ -133,8 +147,8 @@ class ThrottledPortal:
         self._clock = clock
         self._sink = sink
         self._settings = settings or ThrottleSettings()
-        self._addresses = _Table(self._settings.window)
-        self._pairs = _Table(self._settings.window)
+        self._addresses = _Table(self._settings.window, max(1, self._settings.attempts))
+        self._pairs = _Table(self._settings.window, _DOUBLINGS + 1)
 
     def login(self, credentials: Any, mind: Any, *interfaces: type[Interface]) -> Deferred[_Login]:
         """
@@ -152,17 +166,21 @@ class ThrottledPortal:
         address = _group(mind.peer.host)
         known = self._addresses.find(address, self._clock.seconds())
         if known is not None and known.until > self._clock.seconds():
-            await self._refuse(mind, user, "address is shut out", address)
+            await self._refuse(mind, user, "address is shut out", address, counts=False)
         try:
             result: _Login = await self._ask(credentials, mind, interfaces)
-        except AccountRequired:
+        except (AccountRequired, CancelledError):
+            raise
+        except (CheckOverloaded, _TooLate) as error:
+            await self._refuse(mind, user, str(error), address, counts=False)
             raise
         except LoginFailed as error:
             await self._refuse(mind, user, str(error) or "refused", address)
             raise
         except Exception:
             self._log.failure("a login could not be checked")
-            await self._refuse(mind, user, "the login could not be checked", address)
+            reason = "the login could not be checked"
+            await self._refuse(mind, user, reason, address, counts=False)
             raise
         self._pairs.forget((address, user))
         if self._sink is not None:
@@ -173,9 +191,6 @@ class ThrottledPortal:
         self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
     ) -> Any:
         """The portal's answer; one that comes too late is logged out again."""
-        asking = self._portal.login(credentials, mind, *interfaces)
-        if asking.called:
-            return await asking
         waiting: Deferred[Any] = Deferred()
 
         def answered(result: Any) -> None:
@@ -184,44 +199,71 @@ class ThrottledPortal:
             elif not isinstance(result, Failure):
                 result[2]()
 
-        asking.addBoth(answered)
-        waiting.addTimeout(PATIENCE, self._clock, lambda *_: _tooLate())
+        self._portal.login(credentials, mind, *interfaces).addBoth(answered)
+        if not waiting.called:
+            waiting.addTimeout(PATIENCE, self._clock, _raiseTooLate)
         return await waiting
 
-    async def _refuse(self, mind: ConnectionInfo, user: str, reason: str, address: object) -> None:
+    async def _refuse(
+        self,
+        mind: ConnectionInfo,
+        user: str,
+        reason: str,
+        address: object,
+        *,
+        counts: bool = True,
+    ) -> None:
         """Count, tell, wait, and fail."""
         settings = self._settings
         now = self._clock.seconds()
-        pair = self._pairs.add((address, user), now)
-        whole = self._addresses.add(address, now)
-        if settings.attempts and whole.count >= settings.attempts and not self._isExempt(mind):
-            whole.until = now + settings.duration
+        pair = self._pairs.find((address, user), now)
+        if counts:
+            pair = self._pairs.add((address, user), now)
+            self._countAgainst(address, now, mind)
         if self._sink is not None:
             self._sink.emit(LoginRefused(mind, user, reason))
-        # Not a power of an unbounded number: the count may be large.
-        steps = min(pair.count - 1, 16)
-        delay = min(settings.longestDelay, settings.delay * 2**steps)
+        doublings = len(pair.times) - 1 if pair is not None else 0
+        delay = min(settings.longestDelay, settings.delay * 2**doublings)
         if delay:
             waiting: Deferred[None] = Deferred(lambda _: call.cancel())
             call = self._clock.callLater(delay, waiting.callback, None)
             await waiting
         raise UnauthorizedLogin
 
+    def _countAgainst(self, address: object, now: float, mind: ConnectionInfo) -> None:
+        row = self._addresses.add(address, now)
+        attempts = self._settings.attempts
+        if attempts and len(row.times) >= attempts and not self._isExempt(mind):
+            row.until = now + self._settings.duration
+            row.times.clear()
+
     def _isExempt(self, mind: ConnectionInfo) -> bool:
-        address = ipaddress.ip_address(mind.peer.host.partition("%")[0])
-        return any(
+        address = _addressOf(mind.peer.host)
+        return address is None or any(
             address.version == network.version and address in network
             for network in self._settings.exempt
         )
 
 
-def _tooLate() -> None:
-    raise UnauthorizedLogin("the check took too long")
+class _TooLate(UnauthorizedLogin):
+    """The checker took longer than anybody should wait."""
+
+
+def _raiseTooLate(_result: object, _seconds: float) -> None:
+    raise _TooLate("the check took too long")
+
+
+def _addressOf(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """L{None} for UNIX sockets, or whatever an embedder's transport calls its peer."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
 
 
 def _group(host: str) -> object:
     """What one client is taken to own: an IPv4 address, or a /64."""
-    address = ipaddress.ip_address(host.partition("%")[0])
+    address = _addressOf(host)
     if isinstance(address, ipaddress.IPv6Address):
         return int(address) >> 64
-    return address
+    return address or host
