@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from filehub.accounts.policy import PathRule, RulePolicy
@@ -68,3 +69,51 @@ class Events:
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
         self.seen.append(event)
+
+
+class Threads:
+    """
+    Instead of a thread pool: checks wait until they are run.
+
+    @ivar waiting: those that have not been run.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Deferred[Any], Any]] = []
+
+    def defer(self, reactor: Any, pool: Any, work: Any, *arguments: Any) -> Deferred[Any]:
+        """In the place of C{deferToThreadPool}."""
+        done: Deferred[Any] = Deferred()
+        self.waiting.append((done, lambda: work(*arguments)))
+        return done
+
+    def runAll(self) -> None:
+        """All that waits, and what that brings about."""
+        while self.waiting:
+            done, work = self.waiting.pop(0)
+            try:
+                result = work()
+            except Exception:
+                done.errback()
+            else:
+                done.callback(result)
+
+
+class CountingHasher:
+    """
+    A cheap hasher that remembers what it was asked.
+
+    @ivar verified: the stored hashes.
+    """
+
+    def __init__(self) -> None:
+        self.verified: list[str] = []
+
+    def hash(self, password: bytes) -> str:
+        """See L{PasswordHasher.hash}."""
+        return CHEAP.hash(password)
+
+    def verify(self, stored: str, password: bytes) -> bool:
+        """See L{PasswordHasher.verify}."""
+        self.verified.append(stored)
+        return CHEAP.verify(stored, password)

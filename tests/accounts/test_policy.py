@@ -76,9 +76,7 @@ class PolicyTests(SynchronousTestCase):
         """The operator is told the rule and where it was written."""
         rule = RulePolicy([PathRule(at("/a"), parsePermissions("lr"), "filehub.toml:17")])
         self.assertEqual(rule.reasonFor(at("/a/b")), "rule /a allow lr (filehub.toml:17)")
-        self.assertEqual(
-            rule.reasonFor(at("/b")), "no rule, and what no rule allows is denied"
-        )
+        self.assertEqual(rule.reasonFor(at("/b")), "no rule, and what no rule allows is denied")
         self.assertEqual(policy({"/": ""}).reasonFor(ROOT), "rule / allow nothing")
 
     def test_reasonOfSeveralGroups(self) -> None:

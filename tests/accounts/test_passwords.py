@@ -1,0 +1,198 @@
+"""
+Password hashes, and the queue in front of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from argon2 import extract_parameters
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from filehub.accounts import passwords
+from filehub.accounts.passwords import (
+    MAXIMUM_PASSWORD,
+    PasswordVerifier,
+    hashPassword,
+    isAcceptable,
+    isUsableHash,
+)
+from filehub.errors import LimitExceeded
+from tests.accounts.doubles import CHEAP, CountingHasher, Threads
+
+#: What stands where nobody logs in by password.
+LOCKED = ("", "!", "*", "x", "!$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AAAA", "*LK*", "plain")
+
+
+class HashTests(SynchronousTestCase):
+    """What becomes of a password."""
+
+    def test_parameters(self) -> None:
+        """The real hash is argon2id with 19 MiB and two passes."""
+        found = extract_parameters(hashPassword(b"sesame"))
+        self.assertEqual(
+            (found.type.name, found.memory_cost, found.time_cost, found.parallelism),
+            ("ID", 19456, 2, 1),
+        )
+
+    def test_salted(self) -> None:
+        """Equal passwords have different hashes."""
+        self.patch(passwords, "_HASHER", CHEAP)
+        self.assertNotEqual(hashPassword(b"sesame"), hashPassword(b"sesame"))
+
+    def test_unacceptable(self) -> None:
+        """Empty, too long, or with NUL: no password."""
+        self.patch(passwords, "_HASHER", None)
+        for bad in (b"", b"\0", b"pw\0x", b"x" * (MAXIMUM_PASSWORD + 1), b"x" * 8192):
+            self.assertFalse(isAcceptable(bad))
+            with self.assertRaises(ValueError):
+                hashPassword(bad)
+        self.assertTrue(isAcceptable(b"x" * MAXIMUM_PASSWORD))
+        self.assertTrue(isAcceptable(b"\xff\x01\n"))
+
+    def test_locked(self) -> None:
+        """What administrators put into locked fields never matches."""
+        for stored in LOCKED:
+            self.assertFalse(isUsableHash(stored), stored)
+        self.assertTrue(isUsableHash(CHEAP.hash(b"x")))
+
+
+class VerifierTests(SynchronousTestCase):
+    """L{PasswordVerifier}."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.threads = Threads()
+        self.hasher = CountingHasher()
+        self.patch(passwords, "_HASHER", self.hasher)
+        self.patch(passwords, "deferToThreadPool", self.threads.defer)
+        self.verifier = self.newVerifier()
+        self.stored = CHEAP.hash(b"sesame")
+
+    def newVerifier(self, **options: Any) -> PasswordVerifier:
+        """With these settings."""
+        verifier = PasswordVerifier(self.clock, **options)
+        self.addCleanup(verifier.stop)
+        return verifier
+
+    def verify(self, password: bytes, stored: str | None = None) -> bool:
+        """What comes out after all threads have done their work."""
+        checking = Deferred.fromCoroutine(
+            self.verifier.verify(self.stored if stored is None else stored, password)
+        )
+        self.threads.runAll()
+        return bool(self.successResultOf(checking))
+
+    def test_verdicts(self) -> None:
+        """The password, and nothing else, not even with more behind it."""
+        self.assertTrue(self.verify(b"sesame"))
+        for wrong in (b"Sesame", b"sesame ", b"", b"sesame\0x", b"x" * 72):
+            self.assertFalse(self.verify(wrong), wrong)
+
+    def test_noTruncation(self) -> None:
+        """Every byte of a long password counts."""
+        stored = CHEAP.hash(b"x" * 1023 + b"a")
+        self.assertFalse(self.verify(b"x" * 1023 + b"b", stored))
+        self.assertTrue(self.verify(b"x" * 1023 + b"a", stored))
+
+    def test_garbage(self) -> None:
+        """Hashes that are none match nothing and raise nothing."""
+        for stored in (*LOCKED, "$argon2id$", "$argon2id$v=19$m=8", "$argon2id$\u00e9", "$argon2"):
+            self.assertFalse(self.verify(b"sesame", stored), stored)
+
+    def test_remembered(self) -> None:
+        """A success is not computed again for a minute; then it is."""
+        for moment, expected in ((0, 1), (59.9, 1), (0.2, 2), (30, 2)):
+            self.clock.advance(moment)
+            self.assertTrue(self.verify(b"sesame"))
+            self.assertEqual(len(self.hasher.verified), expected)
+
+    def test_rememberedPairs(self) -> None:
+        """What is remembered is hash and password together."""
+        self.assertTrue(self.verify(b"sesame"))
+        self.assertFalse(self.verify(b"wrong"))
+        self.assertFalse(self.verify(b"sesame", CHEAP.hash(b"changed")))
+        self.assertEqual(len(self.hasher.verified), 3)
+
+    def test_failuresAreNotRemembered(self) -> None:
+        """A wrong password costs its time each time."""
+        self.verify(b"wrong")
+        self.verify(b"wrong")
+        self.assertEqual(len(self.hasher.verified), 2)
+
+    def test_memoryIsBounded(self) -> None:
+        """The oldest success is forgotten first."""
+        self.verifier = self.newVerifier(remembered=2)
+        stored = [CHEAP.hash(b"%d" % number) for number in range(3)]
+        for number in (0, 1, 2, 2, 1, 0):
+            self.assertTrue(self.verify(b"%d" % number, stored[number]))
+        self.assertEqual(self.hasher.verified, [*stored, stored[0]])
+
+    def test_memoryCanBeOff(self) -> None:
+        """With 0 seconds nothing is remembered."""
+        self.verifier = self.newVerifier(rememberFor=0.0)
+        self.verify(b"sesame")
+        self.verify(b"sesame")
+        self.assertEqual(len(self.hasher.verified), 2)
+
+    def test_nobody(self) -> None:
+        """An account that is not there costs one check of a hash like the others."""
+        for _ in range(2):
+            checking = Deferred.fromCoroutine(self.verifier.verifyNobody(b"sesame"))
+            self.threads.runAll()
+            self.assertIsNone(self.successResultOf(checking))
+        first, second = map(extract_parameters, self.hasher.verified)
+        self.assertEqual(first, extract_parameters(self.stored))
+        self.assertEqual(second, first)
+
+    def test_queueIsBounded(self) -> None:
+        """With two at work and three waiting the sixth is refused; later there is room."""
+        self.verifier = self.newVerifier(threads=2, queue=3)
+        checks = [Deferred.fromCoroutine(self.verifier.verify(self.stored, b"%d" % n))
+                  for n in range(4)]  # fmt: skip
+        nobody = Deferred.fromCoroutine(self.verifier.verifyNobody(b"x"))
+        for work in (self.verifier.verify(self.stored, b"x"), self.verifier.verifyNobody(b"x")):
+            self.failureResultOf(Deferred.fromCoroutine(work), LimitExceeded)
+        self.assertEqual(len(self.threads.waiting), 5)
+        self.threads.runAll()
+        self.assertEqual([self.successResultOf(each) for each in checks], [False] * 4)
+        self.assertIsNone(self.successResultOf(nobody))
+        self.assertTrue(self.verify(b"sesame"))
+
+    def test_leavingKeepsThePlace(self) -> None:
+        """Clients that leave while they wait do not make room for more checks."""
+        self.verifier = self.newVerifier(threads=1, queue=1)
+        for _ in range(2):
+            checking = Deferred.fromCoroutine(self.verifier.verify(self.stored, b"x"))
+            checking.cancel()
+            self.failureResultOf(checking, CancelledError)
+        self.failureResultOf(
+            Deferred.fromCoroutine(self.verifier.verify(self.stored, b"x")), LimitExceeded
+        )
+        self.threads.runAll()
+        self.assertTrue(self.verify(b"sesame"))
+
+    def test_failureInTheThread(self) -> None:
+        """What goes wrong there arrives, and the place is free again."""
+        self.verifier = self.newVerifier(threads=1, queue=0)
+        self.patch(self.hasher, "verify", lambda *_: 1 / 0)
+        for _ in range(2):
+            checking = Deferred.fromCoroutine(self.verifier.verify(self.stored, b"x"))
+            self.threads.runAll()
+            self.failureResultOf(checking, ZeroDivisionError)
+
+    def test_secrets(self) -> None:
+        """Neither password nor hash is kept in what is remembered."""
+        self.verify(b"sesame")
+        kept = repr(vars(self.verifier))
+        self.assertNotIn("sesame", kept)
+        self.assertNotIn("argon2", kept)
+
+    def test_stop(self) -> None:
+        """Stopping works before the first check, and twice."""
+        self.verifier.stop()
+        self.verify(b"sesame")
+        self.verifier.stop()
+        self.verifier.stop()
