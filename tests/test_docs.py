@@ -4,12 +4,15 @@ named exists, every link leads somewhere, and the README's commands are the ones
 """
 
 import re
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import filehub
+from filehub.accounts.passwords import hashPassword
+from filehub.config.loading import loadConfiguration
 from filehub.protocols.ftp import commands
 
 ROOT = Path(filehub.__file__).parent.parent
@@ -80,6 +83,19 @@ class ReadmeTests(SynchronousTestCase):
         self.assertIn("twistd -n filehub", serve)
         self.assertIn("twisted.trial tests", test)
         self.assertIn(f"\n  {test}\n", read(".ci/run"))
+
+    def test_configuration(self) -> None:
+        """The configuration in it is one that the server takes."""
+        _, start, rest = read("README.rst").partition("\n    [server]\n")
+        block = re.split(r"\n(?=\S)", start + rest)[0]
+        folder = Path(self.mktemp())
+        (folder / "files").mkdir(parents=True)
+        text = textwrap.dedent(block).replace("/srv/files", str((folder / "files").absolute()))
+        path = folder / "filehub.toml"
+        path.write_text(text.replace("$argon2id$v=19$...", hashPassword(b"secret")))
+        values = loadConfiguration(path).values
+        self.assertEqual([user.name for user in values.user], ["ada", "netboot"])
+        self.assertEqual(values.network[0].account, "netboot")
 
     def test_length(self) -> None:
         """It can be read in one go."""
@@ -155,3 +171,13 @@ class LinkTests(SynchronousTestCase):
                     if not any(place.exists() for place in places):
                         broken.append(f"{document.name}: {name}")
         self.assertEqual(broken, [])
+
+
+class UnitTests(SynchronousTestCase):
+    """C{etc/filehub.service}."""
+
+    def test_noPidFile(self) -> None:
+        """No process that is still root writes a file where others may put links."""
+        (start,) = re.findall(r"(?m)^ExecStart=(.*)$", read("etc/filehub.service"))
+        self.assertIn("--pidfile= ", start)
+        self.assertIn("filehub --config ", start)

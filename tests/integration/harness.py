@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -55,19 +56,23 @@ def haveIPv6() -> bool:
 
 
 def freePort(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port that nothing on this machine is bound to at the moment, in either family."""
-    for _ in range(50):
+    """
+    A port that nothing on this machine is bound to at the moment, in either family, and
+    that no outgoing connection gets by chance before it is used.
+    """
+    families = [socket.AF_INET, socket.AF_INET6] if haveIPv6() else [socket.AF_INET]
+    for _ in range(200):
+        port = random.randrange(10_240, 32_000)
         with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket(socket.AF_INET, kind))
-            first.bind(("", 0))
-            port: int = first.getsockname()[1]
-            if not haveIPv6():
-                return port
-            second = stack.enter_context(socket.socket(socket.AF_INET6, kind))
-            second.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            with contextlib.suppress(OSError):
-                second.bind(("::", port))
-                return port
+            try:
+                for family in families:
+                    probe = stack.enter_context(socket.socket(family, kind))
+                    if family == socket.AF_INET6:
+                        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    probe.bind(("", port))
+            except OSError:
+                continue
+            return port
     raise AssertionError("no free port")
 
 

@@ -1,7 +1,6 @@
 """
-TFTP from spoofed, confused and hostile peers: rows T-F1 to T-F5 of
-C{docs/reliability-rows.rst}.  (T-F6, adaptive time-outs, is about time and tested with a
-clock of its own, in C{tests/protocols/tftp}.)
+TFTP from spoofed, confused and hostile peers: rows T-F1 to T-F6 of
+C{docs/reliability-rows.rst}.
 """
 
 import socket
@@ -228,3 +227,52 @@ class HijackTests(AbuseTestCase):
         (self.work / "large").write_bytes(large)
         name = f"{self.virtual}/large".encode()
         self.assertSameContent(self.client().read(name), large)
+
+
+class TimingTests(AbuseTestCase):
+    """T-F6: the time until a packet is sent again is learnt, not fixed."""
+
+    def test_fastPeer(self) -> None:
+        """
+        To a client that has answered at once so far, a packet that seems lost is sent
+        again much sooner than after the second that RFC 1350's servers wait.
+        """
+        client = self.client()
+        packet = client.ask(request(RRQ, self.name))
+        for block in range(1, 20):
+            self.assertEqual(packet[:4], data(block, b""))
+            client.answer(ack(block))
+            packet = client.receive()
+        started = time.monotonic()
+        self.assertEqual(client.receive(), packet)
+        self.assertLess(time.monotonic() - started, 0.6)
+        client.answer(error(0))
+
+    def test_slowPeer(self) -> None:
+        """A client that always takes 0.3 s gets each packet once, after a few."""
+        client = self.client()
+        packet = client.ask(request(RRQ, self.name))
+        copies = []
+        for block in range(1, 9):
+            count = 1
+            limit = time.monotonic() + 0.3
+            while (left := limit - time.monotonic()) > 0:
+                count += not client.silent(left)
+            copies.append(count)
+            client.answer(ack(block))
+            packet = client.receive()
+            while packet[:4] == data(block, b""):
+                packet = client.receive()
+        self.assertEqual(copies[4:], [1] * 4, copies)
+        client.answer(error(0))
+
+    def test_askedFor(self) -> None:
+        """C{timeout} is honoured where the client asks for it."""
+        client = self.client()
+        self.assertIn(b"timeout\x002\0", client.ask(request(RRQ, self.name, timeout=2)))
+        client.answer(ack(0))
+        packet = client.receive()
+        started = time.monotonic()
+        self.assertEqual(client.receive(), packet)
+        self.assertLess(time.monotonic() - started, 3.0)
+        client.answer(error(0))
