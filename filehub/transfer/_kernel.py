@@ -18,6 +18,10 @@ disk from stopping it:
     with a stop-loss (L{_StopLoss}): after one call that took too long, everything
     goes through workers for some seconds.
 
+What it saves, CPU seconds per GiB on one machine, cached file, loopback: downloads
+0.36 (0.49 by copying), uploads 0.35 to 0.49 (0.55 to 0.60).  A bare loop around the
+same calls takes 0.35 and 0.29.
+
 The loops say how far they came, and never fail for the storage's sake: what could not
 be stored comes back as bytes for the handle's own C{writeAt}, which knows what the
 error means.
@@ -53,7 +57,8 @@ _oneByte = bytearray(1)
 class _StopLoss:
     """Whether a call that cannot be known to be quick may be made here."""
 
-    LIMIT: Final = 0.01
+    # Well above what a busy machine makes of a call; a throttled one takes up to 0.2.
+    LIMIT: Final = 0.02
     REST: Final = 10.0
 
     __slots__ = ("_resumes",)
