@@ -32,6 +32,7 @@ _TAIL: Final = 128 * 1024
 _DRAIN: Final = 256 * 1024
 #: How often a slow end is looked at, seconds.
 _FINISH_STEP: Final = 5.0
+_PATIENCE: Final = 60.0
 _RESET: Final = struct.pack("ii", 1, 0)
 _UNSENT: Final = termios.TIOCOUTQ
 
@@ -63,7 +64,7 @@ class SocketStream:
         "patience",
     )
 
-    def __init__(self, reactor: Any, sock: socket.socket, patience: float = 60.0) -> None:
+    def __init__(self, reactor: Any, sock: socket.socket, patience: float = _PATIENCE) -> None:
         """
         @param reactor: provides L{IReactorFDSet} and L{IReactorTime}.
         @param sock: connected, or connecting; becomes non-blocking.
@@ -71,7 +72,8 @@ class SocketStream:
         sock.setblocking(False)
         self._reactor = reactor
         self.kernelSocket: socket.socket | None = sock
-        self.patience = patience
+        # Where stalls are not watched, an end still is.
+        self.patience = patience if patience > 0 else _PATIENCE
         self._reader: Deferred[None] | None = None
         self._writer: Deferred[None] | None = None
         self._sleeper: tuple[Deferred[None], IDelayedCall] | None = None
