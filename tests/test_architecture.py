@@ -22,6 +22,7 @@ VOCABULARY = {
     "events",
     "deadlines",
     "interfaces",
+    "logins",
 }
 
 #: A layer may import itself and those in its set.

@@ -181,6 +181,28 @@ class OverSocket:
         self._inner.abort()
 
 
+async def writeAll(
+    connection: SSL.Connection, inner: ByteStream, data: bytes | memoryview
+) -> None:
+    """
+    Encrypt all of C{data} straight into the socket.
+
+    @raise PeerGone:
+    """
+    view = memoryview(data)
+    while view:
+        try:
+            sent = connection.send(view[:WRITE_STEP])
+        except SSL.WantWriteError:
+            await inner.writable()
+        except SSL.WantReadError:
+            await inner.readable()
+        except SSL.Error:
+            raise PeerGone from None
+        else:
+            view = view[sent:]
+
+
 class TLSSender(OverSocket):
     """
     A L{ByteStream} that only sends (RETR, LIST).
@@ -220,18 +242,7 @@ class TLSSender(OverSocket):
 
     async def write(self, data: bytes | memoryview) -> None:
         """See L{ByteStream.write}."""
-        view = memoryview(data)
-        while view:
-            try:
-                sent = self._connection.send(view[:WRITE_STEP])
-            except SSL.WantWriteError:
-                await self._inner.writable()
-            except SSL.WantReadError:
-                await self._inner.readable()
-            except SSL.Error:
-                raise PeerGone from None
-            else:
-                view = view[sent:]
+        await writeAll(self._connection, self._inner, data)
 
     async def read(self, maximum: int) -> bytes:
         """Nothing is ever expected on a connection that sends."""

@@ -16,7 +16,7 @@ from service_identity import CertificateError, VerificationError
 
 from filehub.errors import ConfigurationError, PeerGone, ProtectionRequired
 from filehub.transfer.stream import ByteStream
-from filehub.transfer.tls import WRITE_STEP, OverSocket
+from filehub.transfer.tls import OverSocket, writeAll
 
 _READ_STEP: Final = 256 * 1024
 
@@ -153,18 +153,7 @@ class TLSClientStream(OverSocket):
 
     async def write(self, data: bytes | memoryview) -> None:
         """See L{ByteStream.write}."""
-        view = memoryview(data)
-        while view:
-            try:
-                sent = self._connection.send(view[:WRITE_STEP])
-            except SSL.WantWriteError:
-                await self._inner.writable()
-            except SSL.WantReadError:
-                await self._inner.readable()
-            except SSL.Error:
-                raise PeerGone from None
-            else:
-                view = view[sent:]
+        await writeAll(self._connection, self._inner, data)
 
     async def finish(self) -> None:
         """Send close_notify and end."""

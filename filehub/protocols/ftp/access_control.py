@@ -4,18 +4,14 @@ Access control commands (RFC 959 4.1.1): who is this?
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
 from twisted.cred.error import LoginFailed, UnhandledCredentials
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from filehub.credentials import AccountPassword, AccountRequired
 from filehub.errors import FileHubError
-from filehub.interfaces import IFileAccount
+from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.security import TLS_REQUIRED
@@ -24,11 +20,6 @@ from filehub.protocols.ftp.wire import Reply
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
 
-#: Bytes of a user name; longer ones never reach a checker.
-MAXIMUM_USER: Final = 256
-#: Bytes of a password: hashing more would only serve an attacker.
-MAXIMUM_PASSWORD: Final = 1024
-
 _ANONYMOUS: Final = frozenset((b"anonymous", b"ftp"))
 # The same for every name: nobody learns here which ones exist.
 _PASSWORD_NEEDED: Final = replies.reply(331, "Password required.")
@@ -36,10 +27,6 @@ _ACCOUNT_NEEDED: Final = replies.reply(332, "Account required.")
 _LOGGED_IN: Final = replies.reply(230, "Logged in.")
 _USER_FIRST: Final = replies.reply(503, "Say USER first.")
 _TOO_MANY_ATTEMPTS: Final = replies.reply(421, "Too many failed logins.")
-
-_log: Final = Logger()
-
-_Granted = tuple[Any, IFileAccount, Callable[[], Any]]
 
 
 async def USER(session: FTPSession, argument: str) -> Reply:
@@ -109,7 +96,9 @@ async def _logIn(session: FTPSession, credentials: ICredentials) -> Reply:
     @raise AccountRequired: it wants an account too.
     """
     try:
-        _, account, logout = await _ask(session, credentials)
+        _, account, logout = await askPortal(
+            session.listener.portal, credentials, session.slot.connection
+        )
     except AccountRequired:
         raise
     except (LoginFailed, UnhandledCredentials):
@@ -119,7 +108,7 @@ async def _logIn(session: FTPSession, credentials: ICredentials) -> Reply:
         # Before anything else: this may find that the account has its fill.
         session.slot.loggedIn(account)
     except FileHubError:
-        _discard(logout)
+        discard(logout)
         raise
     session.account = account
     session.logout = logout
@@ -137,33 +126,6 @@ def _refused(session: FTPSession) -> Reply:
     if session.attempts >= session.listener.settings.maximumAttempts:
         return _TOO_MANY_ATTEMPTS
     return replies.LOGIN_INCORRECT
-
-
-def _ask(session: FTPSession, credentials: ICredentials) -> Deferred[_Granted]:
-    """
-    L{Portal.login}, except that an avatar is logged out again if by the time it
-    comes nobody waits for it any more.
-    """
-    waiting: Deferred[_Granted] = Deferred(lambda _: None)
-
-    def granted(result: _Granted) -> None:
-        if waiting.called:
-            _discard(result[2])
-        else:
-            waiting.callback(result)
-
-    def refused(reason: Failure) -> None:
-        if not waiting.called:
-            waiting.errback(reason)
-
-    login = session.listener.portal.login(credentials, session.slot.connection, IFileAccount)
-    login.addCallbacks(granted, refused)
-    return waiting
-
-
-def _discard(logout: Callable[[], Any]) -> None:
-    with _log.failuresHandled("logging out of an account failed"):
-        logout()
 
 
 VERBS: Final = {"USER": USER, "PASS": PASS, "ACCT": ACCT, "REIN": REIN, "QUIT": QUIT}

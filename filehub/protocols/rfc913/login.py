@@ -4,29 +4,20 @@ USER, ACCT, PASS and DONE.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
 from twisted.cred.error import LoginFailed, UnhandledCredentials
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from filehub.credentials import AccountPassword, AccountRequired
 from filehub.errors import FileHubError
-from filehub.interfaces import IFileAccount
+from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
 from filehub.protocols.rfc913 import directories, replies
 from filehub.protocols.rfc913.wire import Reply
 
 if TYPE_CHECKING:
     from filehub.protocols.rfc913.session import RFC913Session
-
-#: Bytes of a user name; longer ones never reach a checker.
-MAXIMUM_USER: Final = 256
-#: Bytes of a password or account: hashing more would only serve an attacker.
-MAXIMUM_PASSWORD: Final = 1024
 
 _ANONYMOUS: Final = frozenset((b"anonymous", b"ftp", b"guest"))
 
@@ -39,10 +30,6 @@ _SEND_ACCOUNT: Final = replies.success("Send account")
 _USER_FIRST: Final = replies.failure("Say USER first")
 _WRONG_PASSWORD: Final = replies.failure("Wrong password, try again")
 _WRONG_ACCOUNT: Final = replies.failure("Invalid account, try again")
-
-_log: Final = Logger()
-
-_Granted = tuple[Any, IFileAccount, Callable[[], Any]]
 
 
 async def USER(session: RFC913Session, argument: str) -> Reply | None:
@@ -135,12 +122,14 @@ async def _logIn(session: RFC913Session, credentials: ICredentials) -> None:
     @raise LoginFailed: and L{UnhandledCredentials}.
     @raise LimitExceeded: the account has its fill of sessions.
     """
-    _, account, logout = await _ask(session, credentials)
+    _, account, logout = await askPortal(
+        session.listener.portal, credentials, session.slot.connection
+    )
     session.startOver()
     try:
         session.slot.loggedIn(account)
     except FileHubError:
-        _discard(logout)
+        discard(logout)
         raise
     session.account = account
     session.logout = logout
@@ -155,33 +144,6 @@ async def _refused(session: RFC913Session, reply: Reply) -> Reply | None:
     """One answer for every reason there is."""
     session.billing = session.password = None
     return await session.refuse(reply)
-
-
-def _ask(session: RFC913Session, credentials: ICredentials) -> Deferred[_Granted]:
-    """
-    L{Portal.login}, except that an avatar is logged out again if by the time it
-    comes nobody waits for it any more.
-    """
-    waiting: Deferred[_Granted] = Deferred(lambda _: None)
-
-    def granted(result: _Granted) -> None:
-        if waiting.called:
-            _discard(result[2])
-        else:
-            waiting.callback(result)
-
-    def failed(reason: Failure) -> None:
-        if not waiting.called:
-            waiting.errback(reason)
-
-    login = session.listener.portal.login(credentials, session.slot.connection, IFileAccount)
-    login.addCallbacks(granted, failed)
-    return waiting
-
-
-def _discard(logout: Callable[[], Any]) -> None:
-    with _log.failuresHandled("logging out of an account failed"):
-        logout()
 
 
 VERBS: Final = {"USER": USER, "ACCT": ACCT, "PASS": PASS, "DONE": DONE}

@@ -1,0 +1,57 @@
+"""
+Asking a portal for an account, on behalf of a client that may hang up meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.cred.credentials import ICredentials
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from filehub.credentials import ConnectionInfo
+from filehub.interfaces import IFileAccount
+
+#: Bytes of a user name; longer ones never reach a checker.
+MAXIMUM_USER: Final = 256
+#: Bytes of a password: hashing more would only serve an attacker.
+MAXIMUM_PASSWORD: Final = 1024
+
+#: What a portal answers with: interface, account, logout.
+Granted = tuple[Any, IFileAccount, Callable[[], Any]]
+
+_log: Final = Logger()
+
+
+def askPortal(
+    portal: Portal, credentials: ICredentials, connection: ConnectionInfo
+) -> Deferred[Granted]:
+    """
+    L{Portal.login}, except that an account is logged out again if by the time it
+    comes nobody waits for it any more.
+    """
+    waiting: Deferred[Granted] = Deferred(lambda _: None)
+
+    def granted(result: Granted) -> None:
+        if waiting.called:
+            discard(result[2])
+        else:
+            waiting.callback(result)
+
+    def refused(reason: Failure) -> None:
+        if not waiting.called:
+            waiting.errback(reason)
+
+    login = portal.login(credentials, connection, IFileAccount)
+    login.addCallbacks(granted, refused)
+    return waiting
+
+
+def discard(logout: Callable[[], Any]) -> None:
+    """Log out; a failure of that is ours, not the client's."""
+    with _log.failuresHandled("logging out of an account failed"):
+        logout()
