@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
@@ -204,10 +204,12 @@ class FileHubService(MultiService):
             await waiting
         if stopping is not None:
             await stopping
-        for storage in self._storages:
-            await storage.close()
-        results = [close() for close in self._closing]
-        await DeferredList([each for each in results if isinstance(each, Deferred)])
+        for close in (*(storage.close for storage in self._storages), *self._closing):
+            try:
+                await maybeDeferred(close)
+            except Exception:
+                # The others are closed all the same.
+                self._log.failure("something could not be closed")
 
 
 def giveUp(error: ConfigurationError) -> None:
