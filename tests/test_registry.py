@@ -1,0 +1,236 @@
+"""
+All sessions, and how many there may be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from filehub.accounts.records import AccountLimits
+from filehub.credentials import Address
+from filehub.errors import LimitExceeded
+from filehub.events import SessionEnded, SessionRefused, SessionStarted
+from filehub.interfaces import ISessionRegistry, ISessionSlot
+from filehub.registry import SessionCaps, SessionRegistry
+from tests.accounts.doubles import Events
+
+LOCAL = Address("192.0.2.1", 21)
+
+
+class _Account:
+    """A name and limits."""
+
+    def __init__(self, name: str = "ann", sessions: int | None = None) -> None:
+        self.name = name
+        self.limits = AccountLimits(maximumSessions=sessions)
+
+
+class RegistryTests(SynchronousTestCase):
+    """L{SessionRegistry}."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sink = Events()
+        self.ended: list[Any] = []
+        self.registry = SessionRegistry(self.clock, SessionCaps(5, 3, 2), self.sink)
+
+    def admit(self, host: str = "192.0.2.7", protocol: str = "ftp") -> Any:
+        """One more session."""
+        return self.registry.admit(
+            protocol, Address(host, 1), LOCAL, secure=False, disconnect=self.ended.append
+        )
+
+    def refused(self, host: str = "192.0.2.7", protocol: str = "ftp") -> str:
+        """What the client is told."""
+        with self.assertRaises(LimitExceeded) as caught:
+            self.admit(host, protocol)
+        return str(caught.exception)
+
+    def test_interfaces(self) -> None:
+        """Both are what protocols ask for."""
+        verifyObject(ISessionRegistry, self.registry)
+        verifyObject(ISessionSlot, self.admit())
+
+    def test_life(self) -> None:
+        """Coming and going is told, with who it was and how long; the second leave is none."""
+        slot = self.admit()
+        self.clock.advance(2.5)
+        slot.loggedIn(_Account())
+        slot.leave("quit")
+        slot.leave("connection lost")
+        self.assertEqual(
+            self.sink.seen,
+            [
+                SessionStarted(slot.connection),
+                SessionEnded(slot.connection, "ann", "quit", 2.5),
+            ],
+        )
+        self.assertEqual(len(self.registry), 0)
+
+    def test_connection(self) -> None:
+        """The mind is told apart by its number, and knows when it is encrypted."""
+        first, second = self.admit(), self.admit("2001:db8::1", "rfc913")
+        self.assertNotEqual(first.connection.sessionId, second.connection.sessionId)
+        self.assertEqual(second.connection.peer, Address("2001:db8::1", 1))
+        self.assertEqual((second.connection.protocol, second.connection.local), ("rfc913", LOCAL))
+        self.assertFalse(first.connection.secure)
+        first.secured()
+        self.assertTrue(first.connection.secure)
+        first.leave("quit")
+        self.assertEqual(list(self.registry), [second])
+
+    def test_total(self) -> None:
+        """Not more than there may be in all; a place that is free is given again."""
+        slots = [self.admit(f"192.0.2.{number}") for number in range(5)]
+        self.assertEqual(self.refused("192.0.2.99"), "Too many sessions, try again later.")
+        event = self.sink.seen[-1]
+        assert isinstance(event, SessionRefused)
+        self.assertEqual(event.reason, "limit of sessions total")
+        self.assertEqual(self.registry.refused, {"total": 1})
+        slots[0].leave("quit")
+        self.admit("192.0.2.99")
+
+    def test_perAddress(self) -> None:
+        """Not more from one address than one address may have."""
+        slots = [self.admit() for _ in range(3)]
+        self.assertEqual(self.refused(), "Too many sessions from your address.")
+        self.admit("192.0.2.8")
+        slots[1].leave("quit")
+        self.admit()
+        self.refused()
+
+    def test_networkOfSix(self) -> None:
+        """An IPv6 client is its /64."""
+        for number in range(3):
+            self.admit(f"2001:db8::{number}")
+        self.refused("2001:db8::ffff:1%eth0")
+        self.admit("2001:db8:0:1::1")
+
+    def test_noAddress(self) -> None:
+        """UNIX sockets count by their name."""
+        for _ in range(3):
+            self.admit("/run/filehub.sock")
+        self.refused("/run/filehub.sock")
+
+    def test_refusedTakesNoPlace(self) -> None:
+        """Who was turned away counts for nothing."""
+        slots = [self.admit() for _ in range(3)]
+        for _ in range(10):
+            self.refused()
+        self.assertEqual(len(self.registry), 3)
+        for slot in slots:
+            slot.leave("quit")
+        for _ in range(3):
+            self.admit()
+
+    def test_perUser(self) -> None:
+        """A user has so many sessions over all protocols; leaving gives one back."""
+        first, second, third = self.admit(), self.admit(protocol="rfc913"), self.admit()
+        first.loggedIn(_Account())
+        second.loggedIn(_Account())
+        with self.assertRaises(LimitExceeded) as caught:
+            third.loggedIn(_Account())
+        self.assertEqual(str(caught.exception), "Too many sessions of this user.")
+        self.assertIsNone(third.account)
+        third.loggedIn(_Account("bob"))
+        first.leave("quit")
+        third.loggedIn(_Account())
+
+    def test_ownMaximum(self) -> None:
+        """An account's own maximum goes before the server's, up and down."""
+        slots = [self.admit(), self.admit("192.0.2.8"), self.admit("192.0.2.9")]
+        for slot in slots:
+            slot.loggedIn(_Account("many", 3))
+        slots[0].loggedIn(_Account("few", 1))
+        with self.assertRaises(LimitExceeded):
+            slots[1].loggedIn(_Account("few", 1))
+
+    def test_again(self) -> None:
+        """A second login in a session takes the place of the first, and REIN gives it back."""
+        slot = self.admit()
+        for _ in range(10):
+            slot.loggedIn(_Account())
+        slot.loggedOut()
+        slot.loggedOut()
+        others = [self.admit(), self.admit()]
+        for each in others:
+            each.loggedIn(_Account())
+        with self.assertRaises(LimitExceeded):
+            slot.loggedIn(_Account())
+
+    def test_refusedLoginCountsOut(self) -> None:
+        """Who fails to become another user is not the old one any more either."""
+        slot, other = self.admit(), self.admit()
+        other.loggedIn(_Account("few", 1))
+        slot.loggedIn(_Account())
+        with self.assertRaises(LimitExceeded):
+            slot.loggedIn(_Account("few", 1))
+        self.assertIsNone(slot.account)
+        self.assertEqual(self.registry._users, {"few": 1})
+
+    def test_anonymous(self) -> None:
+        """Anonymous sessions are many users."""
+        for number in range(5):
+            self.admit(f"192.0.2.{number}").loggedIn(_Account("anonymous"))
+
+    def test_tftp(self) -> None:
+        """TFTP counts for the total only."""
+        slots = [self.admit(protocol="tftp") for _ in range(5)]
+        for slot in slots:
+            slot.loggedIn(_Account())
+        self.refused("192.0.2.8", "tftp")
+        for slot in slots:
+            slot.leave("done")
+        for _ in range(3):
+            self.admit()
+
+    def test_nothingIsLeft(self) -> None:
+        """When all have left, nothing is kept of them."""
+        for protocol in ("ftp", "rfc913", "tftp"):
+            slot = self.admit(protocol=protocol)
+            slot.loggedIn(_Account())
+            slot.leave("quit")
+        self.assertEqual(
+            (self.registry._slots, self.registry._groups, self.registry._users), ({}, {}, {})
+        )
+
+    def test_disconnectAll(self) -> None:
+        """Everybody is asked to go, though some leave at once and one has a defect."""
+        slots: list[Any] = []
+
+        def leaving(reason: str) -> None:
+            slots[0].leave(reason)
+            slots[2].leave(reason)
+
+        def failing(reason: str) -> None:
+            raise ZeroDivisionError
+
+        for disconnect in (leaving, failing, self.ended.append, self.ended.append):
+            slots.append(
+                self.registry.admit(
+                    "ftp", Address(f"192.0.2.{len(slots)}", 1), LOCAL, secure=True,
+                    disconnect=disconnect,
+                )
+            )  # fmt: skip
+        self.registry.disconnectAll("server is shutting down")
+        self.assertEqual(self.ended, ["server is shutting down"] * 2)
+        self.assertEqual(len(self.registry), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_activity(self) -> None:
+        """What a session is at can be looked up."""
+        slot = self.admit()
+        slot.doing("RETR /a")
+        self.assertEqual([each.activity for each in self.registry], ["RETR /a"])
+
+    def test_noSink(self) -> None:
+        """Nobody needs to listen."""
+        registry = SessionRegistry(self.clock, SessionCaps(1))
+        slot = registry.admit("ftp", LOCAL, LOCAL, secure=True, disconnect=self.ended.append)
+        with self.assertRaises(LimitExceeded):
+            registry.admit("ftp", LOCAL, LOCAL, secure=True, disconnect=self.ended.append)
+        slot.leave("quit")
