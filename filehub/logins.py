@@ -5,13 +5,13 @@ Asking a portal for an account, on behalf of a client that may hang up meanwhile
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.cred.credentials import ICredentials
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import Interface
 
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IFileAccount
@@ -21,6 +21,16 @@ MAXIMUM_USER: Final = 256
 #: Bytes of a password: hashing more would only serve an attacker.
 MAXIMUM_PASSWORD: Final = 1024
 
+
+class LoginPortal(Protocol):
+    """A L{twisted.cred.portal.Portal}, or what stands in front of one."""
+
+    def login(
+        self, credentials: ICredentials, mind: Any, *interfaces: type[Interface]
+    ) -> Deferred[Any]:
+        """See L{twisted.cred.portal.Portal.login}."""
+
+
 #: What a portal answers with: interface, account, logout.
 Granted = tuple[Any, IFileAccount, Callable[[], Any]]
 
@@ -28,7 +38,7 @@ _log: Final = Logger()
 
 
 def askPortal(
-    portal: Portal, credentials: ICredentials, connection: ConnectionInfo
+    portal: LoginPortal, credentials: ICredentials, connection: ConnectionInfo
 ) -> Deferred[Granted]:
     """
     L{Portal.login}, except that an account is logged out again if by the time it

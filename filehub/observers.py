@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal
 
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
 from zope.interface import implementer
 
 from filehub.credentials import ConnectionInfo
-from filehub.errors import ConfigurationError
 from filehub.events import (
     Denied,
     Direction,
@@ -34,6 +34,7 @@ from filehub.events import (
     TransferEnded,
 )
 from filehub.interfaces import IEventSink
+from filehub.logfile import LineFile
 
 #: The longest text from a client that is logged.
 _LONGEST: Final = 512
@@ -158,35 +159,18 @@ class TransferLogSink:
     line for each transfer.
     """
 
-    _log = Logger()
-
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         """
+        @param clock: seconds since the epoch.
         @raise ConfigurationError: it cannot be written.
         """
-        self._path = path
+        self._file = LineFile(path)
         self._clock = clock
-        self._broken = False
-        try:
-            self._file: TextIO = open(  # noqa: SIM115 (it stays open)
-                path, "a", buffering=1, encoding="ascii", errors="backslashreplace"
-            )
-        except OSError as error:
-            raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from None
 
     def emit(self, event: Event) -> None:
-        """See L{IEventSink.emit}.  A full disk stops the log, not the server."""
-        if not isinstance(event, TransferEnded):
-            return
-        try:
-            self._file.write(self._line(event))
-            self._broken = False
-        except OSError as error:
-            if not self._broken:
-                self._broken = True
-                self._log.error(
-                    "cannot write {path}: {error}", path=str(self._path), error=error.strerror
-                )
+        """See L{IEventSink.emit}."""
+        if isinstance(event, TransferEnded):
+            self._file.writeLine(self._line(event))
 
     def _line(self, event: TransferEnded) -> str:
         moment = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(self._clock()))
@@ -208,25 +192,56 @@ class TransferLogSink:
             "*",
             "c" if complete else "i",
         )
-        return " ".join(words) + "\n"
+        return " ".join(words)
 
     def close(self) -> None:
         """No event may follow."""
         self._file.close()
 
 
+@implementer(IEventSink)
+class CountingSink:
+    """
+    How often what happened.
+
+    @ivar events: by name of the event's class.
+    @ivar transfers: by protocol, direction and outcome.
+    @ivar nbytes: file bytes that moved, by protocol and direction.
+    """
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.transfers: Counter[tuple[str, Direction, Outcome]] = Counter()
+        self.nbytes: Counter[tuple[str, Direction]] = Counter()
+
+    def emit(self, event: Event) -> None:
+        """See L{IEventSink.emit}."""
+        self.events[type(event).__name__] += 1
+        if isinstance(event, TransferEnded):
+            protocol = event.connection.protocol
+            self.transfers[protocol, event.direction, event.outcome] += 1
+            self.nbytes[protocol, event.direction] += event.nbytes
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """
-    Twisted's log as text or as JSON lines, for standard output.
+    Twisted's log as text or as JSON lines.
 
     @ivar level: lesser records are left out.
     """
 
     def __init__(
-        self, stream: TextIO, form: Literal["text", "json"], level: LogLevel = LogLevel.info
+        self,
+        writeLine: Callable[[str], object],
+        form: Literal["text", "json"],
+        level: LogLevel = LogLevel.info,
     ) -> None:
-        self._stream = stream
+        """
+        @param writeLine: takes a record without its line end, e.g. that of a
+            L{LineFile<filehub.logfile.LineFile>}.
+        """
+        self._writeLine = writeLine
         self._asJSON = form == "json"
         self.level = level
 
@@ -235,13 +250,7 @@ class LineObserver:
         level = record.get("log_level", LogLevel.info)
         if level < self.level:
             return
-        text = self._json(record, level) if self._asJSON else self._text(record, level)
-        try:
-            self._stream.write(text + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            # Nobody reads us any more; there is no better place to complain.
-            self.level = LogLevel.critical
+        self._writeLine(self._json(record, level) if self._asJSON else self._text(record, level))
 
     def _text(self, record: Any, level: LogLevel) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record["log_time"]))
@@ -249,8 +258,8 @@ class LineObserver:
 
     def _json(self, record: Any, level: LogLevel) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record["log_time"]))
-        fraction = f"{record['log_time'] % 1:.3f}"[1:]
-        row: dict[str, Any] = {"time": f"{moment}{fraction}Z", "level": level.name}
+        milliseconds = int(record["log_time"] % 1 * 1000)
+        row: dict[str, Any] = {"time": f"{moment}.{milliseconds:03d}Z", "level": level.name}
         event = record.get("filehubEvent")
         if event is None:
             row["message"] = _message(record)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from filehub.accounts.records import ANONYMOUS_NAME
@@ -96,6 +97,8 @@ class SessionRegistry:
     @ivar caps: may be replaced at any time; it holds for sessions that come.
     @ivar refused: how many were turned away, by reason.
     """
+
+    _log = Logger()
 
     def __init__(
         self, clock: IReactorTime, caps: SessionCaps | None = None, sink: IEventSink | None = None
@@ -185,10 +188,21 @@ class SessionRegistry:
             seconds = self._clock.seconds() - slot.since
             self._sink.emit(SessionEnded(slot.connection, account, reason, seconds))
 
+    def kick(self, sessionId: int, reason: str) -> bool:
+        """Ask one session to end; returns whether there is one of this number."""
+        slot = self._slots.get(sessionId)
+        if slot is None:
+            return False
+        slot.disconnect(reason)
+        return True
+
     def disconnectAll(self, reason: str) -> None:
         """Ask every session to end."""
         for slot in self:
-            slot.disconnect(reason)
+            try:
+                slot.disconnect(reason)
+            except Exception:
+                self._log.failure("a session could not be ended")
 
 
 def _group(host: str) -> object:

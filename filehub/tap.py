@@ -7,8 +7,9 @@ from __future__ import annotations
 import codecs
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from twisted.application.service import IService
 from twisted.internet.protocol import Factory
@@ -159,6 +160,7 @@ def _observer(options: Options, log: Any) -> Any:
     Our log format, where the log goes to standard output or a file; C{--syslog} and
     C{--logger} keep twistd's own.
     """
+    from filehub.logfile import LineFile
     from filehub.observers import LineObserver
 
     parent = getattr(options, "parent", None)
@@ -167,12 +169,20 @@ def _observer(options: Options, log: Any) -> Any:
     logfile = parent.get("logfile")
     if not parent.get("nodaemon") and logfile is None:
         logfile = "twistd.log"
-    stream: TextIO = sys.stdout
+    writeLine: Callable[[str], object] = _writeToOutput
     if logfile and logfile != "-":
-        try:
-            stream = open(  # noqa: SIM115 (it stays open)
-                logfile, "a", buffering=1, encoding="utf-8", errors="backslashreplace"
-            )
-        except OSError as error:
-            raise ConfigurationError(f"{logfile}: cannot be written: {error.strerror}") from None
-    return LineObserver(stream, log.format, LogLevel.levelWithName(log.level))
+        writeLine = LineFile(Path(logfile)).writeLine
+    return LineObserver(writeLine, log.format, LogLevel.levelWithName(log.level))
+
+
+def _writeToOutput(line: str) -> None:
+    stream = sys.__stdout__
+    if stream is None:
+        return
+    try:
+        # As UTF-8, whatever the locale: what is not printable is escaped already.
+        stream.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        stream.buffer.flush()
+    except (OSError, ValueError):
+        # Nobody reads it any more, and there is no better place to say so.
+        return

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from filehub.errors import FileHubError, StorageUnavailable
 from filehub.interfaces import IRateLimiter, IReadHandle, IWriteHandle
+from filehub.transfer.eager import begin
 from filehub.transfer.translate import Translator
 
 #: Bytes that are read at once, unless a window is larger.
@@ -63,10 +64,11 @@ class RateGate:
         self.opened()
 
 
-def _asError(failure: Failure) -> FileHubError:
+def _asError(error: Exception) -> FileHubError:
     """What a storage's failure means; what is none of its errors is our bug."""
-    if isinstance(failure.value, FileHubError):
-        return failure.value
+    if isinstance(error, FileHubError):
+        return error
+    failure = Failure(error)  # type: ignore[no-untyped-call]
     _log.failure("storage failed in a way that it must not", failure)
     return StorageUnavailable()
 
@@ -98,11 +100,14 @@ class _Reader:
         else:
             # Whole windows: none lies across two pieces as long as nothing is lost.
             self._piece = unit * max(1, READ_AHEAD // unit)
+        self._window = window
         self._gate = gate
         gate.opened = self._announce
         self._ready = ready
         self._failed = failed
-        self._reading: Deferred[None] | None = None
+        self._reading: Deferred[object] | None = None
+        #: What is being read.
+        self._offset = self._length = 0
         self._wanted = False
         self._closed = False
 
@@ -117,25 +122,25 @@ class _Reader:
     def _read(self, offset: int) -> None:
         """Read the piece at C{offset}, one at a time; C{_arrived} may run before the return."""
         length = min(self._piece, self._size - offset)
-        reading = Deferred.fromCoroutine(self._handle.readAt(offset, length))
-        waiting = reading.addCallbacks(self._came, self._broke, callbackArgs=(offset, length))
-        self._reading = None if waiting.called else waiting
+        self._offset, self._length = offset, length
+        self._reading = begin(self._handle.readAt(offset, length), self._came, self._broke)
 
-    def _came(self, data: bytes, offset: int, length: int) -> None:
+    def _came(self, data: bytes) -> None:
         self._reading = None
         if self._closed:
             return
-        if len(data) < length:
+        if len(data) < self._length:
             # Its size was announced, and the client counts on it.
             self._failed(StorageUnavailable(None, "file changed while it was sent"))
             return
-        self._arrived(offset, data)
-        self._announce()
+        self._arrived(self._offset, data)
+        if self._wanted:
+            self._announce()
 
-    def _broke(self, failure: Failure) -> None:
+    def _broke(self, error: Exception) -> None:
         self._reading = None
         if not self._closed:
-            self._failed(_asError(failure))
+            self._failed(_asError(error))
 
     def _announce(self) -> None:
         if self._wanted and not self._gate.shut and not self._closed:
@@ -154,7 +159,7 @@ class BlockReader(_Reader):
     """
 
     _start = 0
-    _length = 0
+    _end = 0
     _view = memoryview(b"")
     #: A piece that was read and is not in use yet, and where it belongs.
     _ahead = b""
@@ -170,7 +175,9 @@ class BlockReader(_Reader):
         if self._gate.shut:
             self._wanted = True
             return None
-        blksize, length = self._blksize, self._length
+        if self._gate.limited:
+            count = min(count, self._window)
+        blksize, length = self._blksize, self._end
         start = (first - 1) * blksize - self._start
         stop = start + count * blksize
         if start < 0 or stop > length:
@@ -187,8 +194,6 @@ class BlockReader(_Reader):
         if self._gate.limited:
             self._gate.spend(min(stop, length) - start)
         view = self._view
-        if count == 1:
-            return (view[start : start + blksize],)
         return [view[each : each + blksize] for each in range(start, stop, blksize)]
 
     def _install(self, offset: int) -> bool:
@@ -202,10 +207,10 @@ class BlockReader(_Reader):
             if self._aheadAt != offset:
                 # It failed, and has been reported.
                 return False
-        self._start, self._length = offset, len(self._ahead)
+        self._start, self._end = offset, len(self._ahead)
         self._view = memoryview(self._ahead)
         self._ahead, self._aheadAt = b"", -1
-        following = offset + self._length
+        following = offset + self._end
         if self._slow and following < self._size:
             # Storage that has to be waited for is asked before it is needed.
             self._read(following)
@@ -245,6 +250,8 @@ class TranslatedReader(_Reader):
 
     def take(self, first: int, count: int) -> Sequence[bytes | memoryview] | None:
         """See L{BlockReader.take}."""
+        if self._gate.limited:
+            count = min(count, self._window)
         blksize = self._blksize
         start = (first - 1) * blksize - self._start
         stop = start + count * blksize
@@ -307,7 +314,7 @@ class BlockWriter:
         self._parts: list[bytes] = []
         self._waiting = 0
         self._flying = 0
-        self._work: Deferred[None] | None = None
+        self._work: Deferred[object] | None = None
         self._refused = False
         self._finishing = False
         self._committed = False
@@ -354,9 +361,7 @@ class BlockWriter:
             data = self._translator.feed(data)
             if self._finishing:
                 data += self._translator.finish()
-        work = Deferred.fromCoroutine(self._store(data, self._finishing))
-        waiting = work.addCallbacks(self._stored, self._broke)
-        self._work = None if waiting.called else waiting
+        self._work = begin(self._store(data, self._finishing), self._stored, self._broke)
 
     async def _store(self, data: bytes, last: bool) -> bool:
         if data:
@@ -379,10 +384,10 @@ class BlockWriter:
         else:
             self._announce()
 
-    def _broke(self, failure: Failure) -> None:
+    def _broke(self, error: Exception) -> None:
         self._work = None
         if not self._closed:
-            self._failed(_asError(failure))
+            self._failed(_asError(error))
 
     def _announce(self) -> None:
         if (

@@ -208,10 +208,14 @@ class ListeningSocket:
         to: Datagram,
         ports: tuple[int, int] | None = None,
         source: random.Random | None = None,
+        *,
+        large: bool = True,
     ) -> PeerSocket:
         """
         A socket of its own for the sender of C{to}, bound to the address it asked.
 
+        @param large: datagrams may be larger than what every link carries (RFC 791:
+            576 octets).
         @param ports: where the local port comes from; any if L{None}.
         @param source: of random numbers; the operating system's if L{None}.
         @raise OSError: no descriptor, or no port is left.
@@ -220,11 +224,13 @@ class ListeningSocket:
         if family == socket.AF_INET6 and plainHost(peer[0]) != peer[0].partition("%")[0]:
             # IPv4 over a socket for both families.
             family, local, peer = socket.AF_INET, plainHost(local), (plainHost(peer[0]), peer[1])
-        scope = (0, to.interface if local.startswith("fe80") else 0)
-        extra = scope if family == socket.AF_INET6 else ()
+        extra: tuple[int, ...] = ()
+        if family == socket.AF_INET6:
+            extra = (0, to.interface if local.startswith("fe80") else 0)
         sock = PeerSocket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
-            _allowFragments(sock)
+            if large:
+                _allowFragments(sock)
             _bindInside(sock, local, extra, ports, source)
             sock.connect(peer)
         except BaseException:

@@ -181,9 +181,7 @@ class OverSocket:
         self._inner.abort()
 
 
-async def writeAll(
-    connection: SSL.Connection, inner: ByteStream, data: bytes | memoryview
-) -> None:
+async def writeAll(connection: SSL.Connection, inner: ByteStream, data: bytes | memoryview) -> None:
     """
     Encrypt all of C{data} straight into the socket.
 

@@ -113,8 +113,16 @@ class Draft(ABC):
         """What is done to content before it gets its name."""
         if os.fstat(self.descriptor).st_mode & 0o7777 != mode:
             os.fchmod(self.descriptor, mode)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Learn now of what would only be told at the very end."""
         if self.place.policy.sync:
             os.fsync(self.descriptor)
+        else:
+            # Network file systems report lost writes when a descriptor is closed, any
+            # descriptor of the file; ours stays open beyond the moment that counts.
+            os.close(os.dup(self.descriptor))
 
     def _published(self) -> os.stat_result:
         """What is done after it."""
@@ -362,8 +370,7 @@ class AppendDraft(Draft):
         """See L{Draft.publish}."""
         place = self.place
         _requireSame(place, self._before)
-        if place.policy.sync:
-            os.fsync(self.descriptor)
+        self._flush()
         place.staging.forgetAppend(self._note)
         if place.policy.sync:
             place.staging.syncAppends()

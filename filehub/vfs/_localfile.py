@@ -190,7 +190,11 @@ class LocalWriteHandle:
         """Is the work at the end one for the calling thread?"""
         if not (self._draft.prompt and self._inPlace.bet):
             return False
-        return os.fstat(self._file.descriptor).st_size <= _QUICK_ENDING
+        try:
+            return os.fstat(self._file.descriptor).st_size <= _QUICK_ENDING
+        except OSError:
+            # A disk in such a state is no place for bets.
+            return False
 
     async def abort(self) -> None:
         """See L{IWriteHandle.abort}."""

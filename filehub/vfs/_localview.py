@@ -273,8 +273,10 @@ def _discardDraft(begun: tuple[Draft, bool]) -> None:
     try:
         draft.abandon()
     finally:
-        draft.close()
-        os.close(draft.descriptor)
+        try:
+            draft.close()
+        finally:
+            os.close(draft.descriptor)
 
 
 def _discardOpened(opened: tuple[int, os.stat_result]) -> None:

@@ -169,25 +169,38 @@ class Uploads:
                 offset = status.st_size
             _requireOffset(offset, status)
             copy = CopyDraft(place, descriptor, status, offset)
-            if copy.share() or offset <= COPY_LIMIT or offset < status.st_size:
-                return copy
             try:
-                draft = AppendDraft(place, descriptor, status)
-            except OSError as error:
-                # No second link here: another device, or a file system without them.
-                if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+                if copy.share() or offset <= COPY_LIMIT or offset < status.st_size:
                     return copy
-                self._discard(copy)
+                draft = self._continueInPlace(place, descriptor, status)
+                if draft is None:
+                    return copy
+            except BaseException:
+                _discard(copy)
                 raise
-            self._discard(copy)
+            _discard(copy)
             return draft
         except BaseException:
             os.close(descriptor)
             raise
 
-    def _discard(self, copy: CopyDraft) -> None:
-        """The source lives on."""
+    def _continueInPlace(
+        self, place: Place, descriptor: int, status: os.stat_result
+    ) -> Draft | None:
+        try:
+            return AppendDraft(place, descriptor, status)
+        except OSError as error:
+            # No second link here: another device, or a file system without them.
+            if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+                return None
+            raise
+
+
+def _discard(copy: CopyDraft) -> None:
+    """Its source lives on."""
+    try:
         copy.abandon()
+    finally:
         os.close(copy.descriptor)
 
 

@@ -21,6 +21,7 @@ from tests.contract.capabilities import CapabilityContract, LinkContract
 from tests.contract.filesystem import FileSystemContract, ReadingContract
 from tests.contract.support import ContractCase
 from tests.contract.uploads import PartialContract, UpdateContract, WritingContract
+from tests.vfs.local_support import openDescriptors
 
 
 class OnDisk(ContractCase):
@@ -49,19 +50,6 @@ class OnDisk(ContractCase):
     def checkDescriptors(self) -> None:
         """Whatever a test did, nothing stays open."""
         self.assertEqual(openDescriptors() - self.before, set())
-
-
-def openDescriptors() -> set[str]:
-    """The files and folders that this process has open, with their numbers."""
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:
-            continue
-        if target.startswith("/") and not target.startswith("/dev/"):
-            found.add(f"{number} {target}")
-    return found
 
 
 class ByWorkers(OnDisk):

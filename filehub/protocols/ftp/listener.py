@@ -9,14 +9,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
 
 from filehub.credentials import ConnectionInfo
 from filehub.deadlines import Deadlines
 from filehub.events import Event
 from filehub.interfaces import IEventSink
+from filehub.logins import LoginPortal
 from filehub.protocols.ftp.commands import CommandSpec
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.transfer.sockets import SocketStream
@@ -60,15 +59,6 @@ class DataConnections(Protocol):
 
     def reset(self) -> None:
         """Close what is open and forget what was arranged."""
-
-
-class LoginPortal(Protocol):
-    """A L{twisted.cred.portal.Portal}, or what stands in front of one."""
-
-    def login(
-        self, credentials: ICredentials, mind: Any, *interfaces: type[Interface]
-    ) -> Deferred[Any]:
-        """See L{twisted.cred.portal.Portal.login}."""
 
 
 class Verb(NamedTuple):
@@ -148,4 +138,4 @@ class Listener:
             self.sink.emit(event)
 
 
-__all__ = ["DataConnections", "Listener", "LoginPortal", "Verb"]
+__all__ = ["DataConnections", "Listener", "Verb"]

@@ -28,9 +28,10 @@ from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded
 from filehub.events import ProtocolViolation
 from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
+from filehub.logins import LoginPortal
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.data import DataChannels
-from filehub.protocols.ftp.listener import DataConnections, Listener, LoginPortal
+from filehub.protocols.ftp.listener import DataConnections, Listener
 from filehub.protocols.ftp.passive import PassivePorts, canonicalHost
 from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings

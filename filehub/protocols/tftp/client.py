@@ -18,7 +18,6 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from filehub.attributes import FileAttributes, FileType
-from filehub.deadlines import Deadlines
 from filehub.errors import (
     Aborted,
     AlreadyExists,
@@ -35,6 +34,7 @@ from filehub.errors import (
 from filehub.events import Outcome
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.tftp import wire
+from filehub.protocols.tftp.alarms import Alarms
 from filehub.protocols.tftp.asking import Question
 from filehub.protocols.tftp.options import PLAIN, Terms, parseNumber
 from filehub.protocols.tftp.ports import OwnPort
@@ -104,7 +104,7 @@ class TFTPClient:
         self._timeout = timeout
         self._blksize = blksize
         self._window = window
-        self._deadlines = Deadlines(reactor, 0.02)
+        self._alarms = Alarms(reactor)
         self._lingering: set[_Transfer] = set()
 
     async def retrieve(
@@ -283,7 +283,7 @@ class _Transfer:
         self._finished: Deferred[tuple[Outcome, str]] = Deferred()
         self._closed: list[Deferred[None]] = []
         self._over = False
-        self.port = OwnPort(client._reactor, client._reactor, client._deadlines, self, sock)
+        self.port = OwnPort(client._reactor, client._reactor, client._alarms, self, sock)
 
     async def run(self, session: Session) -> None:
         """

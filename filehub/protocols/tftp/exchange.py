@@ -4,7 +4,7 @@ One request from login to logout: the session, its port, its file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from twisted.cred.error import LoginFailed
@@ -12,13 +12,14 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from filehub.attributes import Disposition
 from filehub.credentials import ConnectionInfo, PeerAddress
 from filehub.errors import FileHubError, PermissionDenied
 from filehub.events import Direction, Event, LoginRefused, Outcome, TransferEnded
 from filehub.interfaces import IFileAccount, ISessionSlot
-from filehub.paths import VirtualPath
+from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.tftp import replies, wire
 from filehub.protocols.tftp.names import pathOf
 from filehub.protocols.tftp.options import Bounds, negotiate
@@ -29,6 +30,7 @@ from filehub.protocols.tftp.session import Session
 from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.transfer.blocks import BlockReader, BlockWriter, RateGate, TranslatedReader
 from filehub.transfer.datagrams import Datagram
+from filehub.transfer.eager import begin
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder
 
 
@@ -42,7 +44,7 @@ class House(Protocol):
     def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
         """The most that is granted on the way that this request came."""
 
-    def openPort(self, datagram: Datagram, owner: Exchange) -> OwnPort | SharedPort:
+    def openPort(self, datagram: Datagram, owner: Exchange, blksize: int) -> OwnPort | SharedPort:
         """
         A way to send and receive.
 
@@ -69,7 +71,9 @@ class Exchange:
     """
     Serves one RRQ or WRQ.
 
-    @ivar running: fires when file, account and session are released.
+    Its life in order: C{_prepare} (login, open, negotiate), the session on the port,
+    C{_release} (close, logout).  The first and the last have nothing to wait for as a
+    rule; the port may stay a little longer than both, to repeat a last ACK.
     """
 
     _log = Logger()
@@ -89,53 +93,68 @@ class Exchange:
         self.connection = connection
         self.started = house.clock.seconds()
         self.port: OwnPort | SharedPort | None = None
-        self.running: Deferred[None]
         self._house = house
         self._slot = slot
-        self._done: Deferred[tuple[Outcome, str]] = Deferred()
+        self._preparing: Deferred[object] | None = None
+        self._account: IFileAccount | None = None
+        self._path = ROOT
+        self._logout: Callable[[], object] | None = None
+        self._close: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._moved: Callable[[], int] = _nothing
         self._reason = ""
-        self._ran = False
-        self._moved: Callable[[], int] = lambda: 0
+        #: Nothing will be done any more; file, account and session may not be released yet.
+        self._ended = False
+        self._released = False
+        self._waiters: list[Deferred[None]] = []
 
     # --- what the service asks ----------------------------------------------------
 
     def start(self) -> None:
         """Begin.  May be over when this returns."""
-        self.running = Deferred.fromCoroutine(self._run())
+        self._preparing = begin(self._prepare(), self._prepared, self._notPrepared)
 
     def abandon(self, reason: str) -> None:
         """End without a word to the client: it has forgotten about this, or never was."""
         self._reason = reason
         if self.port is not None:
             self.port.session.abandon(reason)
-        elif not self._ran:
-            self.running.cancel()
+        elif self._preparing is not None:
+            self._preparing.cancel()
 
     def refuse(self, reason: str) -> None:
         """End, and tell the client."""
         self._reason = reason
         if self.port is not None:
             self.port.session.fail(wire.ErrorCode.NOT_DEFINED, reason, Outcome.ABORTED)
-        elif not self._ran:
-            self.running.cancel()
-
-    def requestRepeated(self) -> None:
-        """The client sent the same request again."""
-        if self.port is not None:
-            self.port.tell(self.port.session.requestRepeated)
+        elif self._preparing is not None:
+            self._preparing.cancel()
 
     def packetReceived(self, packet: bytes) -> None:
         """A datagram from the client came to the listening port."""
         if self.port is not None:
             self.port.packetReceived(packet)
 
+    def requestRepeated(self) -> None:
+        """The client sent the same request again."""
+        if self.port is not None:
+            self.port.tell(self.port.session.requestRepeated)
+
     def checkRate(self, now: float) -> None:
         """End a transfer that crawls: each of its ACKs resets the timers, for ever."""
         settings = self._house.settings
         age = now - self.started
-        if self.port is not None and age > settings.rateGrace:
+        if self.port is not None and not self._ended and age > settings.rateGrace:
             if self._moved() < settings.minimumRate * age:
                 self.port.session.fail(wire.ErrorCode.NOT_DEFINED, "too slow", Outcome.STALLED)
+
+    def whenReleased(self) -> Deferred[None]:
+        """Fires when file, account and session are given back."""
+        waiter: Deferred[None] = Deferred()
+        if self._released:
+            waiter.callback(None)
+        else:
+            self._waiters.append(waiter)
+        return waiter
 
     # --- what the port says ---------------------------------------------------------
 
@@ -145,109 +164,57 @@ class Exchange:
 
     def finished(self, outcome: Outcome, reason: str) -> None:
         """The session knows how the transfer ended."""
-        self._done.callback((outcome, reason))
+        self._reason = reason
+        if self.port is not None and self._account is not None:
+            self._record(self.port.session, self._account, outcome)
+        self._end()
 
     def closed(self) -> None:
         """The port is given back."""
         self.port = None
-        if self._ran:
+        if self._released:
             self._house.forget(self)
 
-    # --- from login to logout -------------------------------------------------------
+    # --- before the session -----------------------------------------------------------
 
-    async def _run(self) -> None:
-        logout: Callable[[], Any] | None = None
-        try:
-            _, avatar, logout = await self._house.portal.login(
-                PeerAddress(self.connection.peer, self.connection.local),
-                self.connection,
-                IFileAccount,
-            )
-            account = cast(IFileAccount, avatar)
-            if self._slot is not None:
-                self._slot.loggedIn(account)
-            await self._serve(account)
-        except LoginFailed as error:
-            self._house.emit(LoginRefused(self.connection, "", type(error).__name__))
-            self._say(wire.ErrorCode.ACCESS_VIOLATION, PermissionDenied.summary)
-        except FileHubError as error:
-            code = replies.codeFor(error)
-            if code is wire.ErrorCode.FILE_NOT_FOUND:
-                self._house.missed(self.request.filename)
-            self._reason = replies.textFor(error)
-            self._say(code, self._reason)
-        except CancelledError:
-            # By abandon() or refuse(), before there was anything to say it with.
-            self._reason = self._reason or "cancelled"
-        except Exception:
-            self._log.failure("a TFTP request could not be served")
-            if self.port is not None:
-                self.port.session.abandon("internal error")
-            self._say(wire.ErrorCode.NOT_DEFINED, FileHubError.summary)
-        finally:
-            self._leave(logout)
-
-    def _leave(self, logout: Callable[[], Any] | None) -> None:
-        if logout is not None:
-            with self._log.failuresHandled("logging out a TFTP client failed"):
-                logout()
-        if self._slot is not None:
-            self._slot.leave(self._reason or "done")
-        self._ran = True
-        if self.port is None:
-            self._house.forget(self)
-
-    def _say(self, code: int, text: str) -> None:
-        """Refuse from the listening port: that takes no descriptor, whoever asks."""
-        self._house.reply(self.datagram, wire.encodeError(code, text))
-
-    async def _serve(self, account: IFileAccount) -> None:
-        request, settings = self.request, self._house.settings
-        path = pathOf(request.filename, account.home, backslashes=settings.backslashes)
-        if self._slot is not None:
-            self._slot.doing(f"{'WRQ' if request.write else 'RRQ'} {path}")
+    async def _prepare(self) -> Session:
+        house, slot, request = self._house, self._slot, self.request
+        _, avatar, self._logout = await house.portal.login(
+            PeerAddress(self.connection.peer, self.connection.local), self.connection, IFileAccount
+        )
+        account = cast(IFileAccount, avatar)
+        self._account = account
+        path = pathOf(request.filename, account.home, backslashes=house.settings.backslashes)
+        self._path = path
+        if slot is not None:
+            slot.loggedIn(account)
+            slot.doing(f"{'WRQ' if request.write else 'RRQ'} {path}")
         if not request.write:
-            await self._download(account, path)
-        elif settings.write == "deny":
+            return await self._download(account, path)
+        if house.settings.write == "deny":
             raise PermissionDenied(path)
-        else:
-            await self._upload(account, path)
+        return await self._upload(account, path)
 
-    async def _download(self, account: IFileAccount, path: VirtualPath) -> None:
+    async def _download(self, account: IFileAccount, path: VirtualPath) -> Session:
         house, request = self._house, self.request
         handle = await account.fileSystem.openForReading(path)
-        close = handle.close
-        try:
-            octet = request.mode is wire.Mode.OCTET
-            terms = negotiate(
-                request,
-                house.boundsFor(self.datagram, write=False),
-                handle.attributes.size if octet else None,
-            )
-            port = house.openPort(self.datagram, self)
-            gate = RateGate(house.clock, account.limits.download)
-            reader: BlockReader | TranslatedReader
-            if octet:
-                reader = BlockReader(
-                    handle, terms.blksize, terms.window, gate, port.resume, self._storageFailed
-                )
-            else:
-                reader = TranslatedReader(
-                    handle,
-                    terms.blksize,
-                    terms.window,
-                    gate,
-                    port.resume,
-                    self._storageFailed,
-                    NetasciiEncoder(),
-                )
-            close = reader.close
-            sender = Sender(port, reader, terms, house.settings, house.clock.seconds())
-            await self._transfer(account, path, port, sender, lambda: sender.nbytes)
-        finally:
-            await close()
+        self._close = handle.close
+        octet = request.mode is wire.Mode.OCTET
+        terms = negotiate(
+            request,
+            house.boundsFor(self.datagram, write=False),
+            handle.attributes.size if octet else None,
+        )
+        port = self.port = house.openPort(self.datagram, self, terms.blksize)
+        gate = RateGate(house.clock, account.limits.download)
+        way = (handle, terms.blksize, terms.window, gate, port.resume, self._storageFailed)
+        reader = BlockReader(*way) if octet else TranslatedReader(*way, NetasciiEncoder())
+        self._close = reader.close
+        sender = Sender(port, reader, terms, house.settings, self.started)
+        self._moved = lambda: sender.nbytes
+        return sender
 
-    async def _upload(self, account: IFileAccount, path: VirtualPath) -> None:
+    async def _upload(self, account: IFileAccount, path: VirtualPath) -> Session:
         house, request = self._house, self.request
         replace = house.settings.write == "overwrite"
         terms = negotiate(request, house.boundsFor(self.datagram, write=True), None)
@@ -256,61 +223,106 @@ class Exchange:
             Disposition.REPLACE if replace else Disposition.CREATE,
             sizeHint=terms.tsize,
         )
-        close = handle.abort
-        try:
-            port = house.openPort(self.datagram, self)
-            port.expectBlocks(terms.blksize, terms.window)
-            octet = request.mode is wire.Mode.OCTET
-            writer = BlockWriter(
-                handle,
-                RateGate(house.clock, account.limits.upload),
-                port.resume,
-                lambda: port.tell(receiver.published),
-                self._storageFailed,
-                None if octet else NetasciiDecoder(),
-            )
-            close = writer.close
-            receiver = Receiver(port, writer, terms, house.settings, house.clock.seconds())
-            await self._transfer(account, path, port, receiver, lambda: writer.nbytes)
-        finally:
-            await close()
+        self._close = handle.abort
+        port = self.port = house.openPort(self.datagram, self, terms.blksize)
+        port.expectBlocks(terms.blksize, terms.window)
+        writer = BlockWriter(
+            handle,
+            RateGate(house.clock, account.limits.upload),
+            port.resume,
+            lambda: port.tell(receiver.published),
+            self._storageFailed,
+            None if request.mode is wire.Mode.OCTET else NetasciiDecoder(),
+        )
+        self._close = writer.close
+        self._moved = lambda: writer.nbytes
+        receiver = Receiver(port, writer, terms, house.settings, self.started)
+        return receiver
 
-    async def _transfer(
-        self,
-        account: IFileAccount,
-        path: VirtualPath,
-        port: OwnPort | SharedPort,
-        session: Session,
-        moved: Callable[[], int],
-    ) -> None:
-        self._moved = moved
-        self.port = port
-        port.run(session)
-        outcome, self._reason = await self._done
-        counts, trip = session.counts, session.roundTrip
+    def _prepared(self, session: Session) -> None:
+        self._preparing = None
+        if self.port is not None:
+            self.port.run(session)
+
+    def _notPrepared(self, error: Exception) -> None:
+        self._preparing = None
+        if isinstance(error, LoginFailed):
+            self._house.emit(LoginRefused(self.connection, "", type(error).__name__))
+            self._say(wire.ErrorCode.ACCESS_VIOLATION, PermissionDenied.summary)
+        elif isinstance(error, FileHubError):
+            code = replies.codeFor(error)
+            if code is wire.ErrorCode.FILE_NOT_FOUND:
+                self._house.missed(self.request.filename)
+            self._say(code, replies.textFor(error))
+        elif not isinstance(error, CancelledError):
+            # That is abandon() or refuse(), which have said why.
+            failure = Failure(error)  # type: ignore[no-untyped-call]
+            self._log.failure("a TFTP request could not be served", failure)
+            self._say(wire.ErrorCode.NOT_DEFINED, FileHubError.summary)
+        self._end()
+
+    def _say(self, code: int, text: str) -> None:
+        """Refuse from the listening port: that takes no descriptor, whoever asks."""
+        self._reason = text
+        self._house.reply(self.datagram, wire.encodeError(code, text))
+
+    # --- after it ---------------------------------------------------------------------
+
+    def _record(self, session: Session, account: IFileAccount, outcome: Outcome) -> None:
+        counts = session.counts
         self._house.emit(
             TransferEnded(
                 self.connection,
                 account.name,
                 Direction.UPLOAD if self.request.write else Direction.DOWNLOAD,
-                path,
+                self._path,
                 outcome,
-                moved(),
+                self._moved(),
                 self._house.clock.seconds() - self.started,
                 self._reason,
                 (
-                    ("blocks", counts.blocks),
+                    ("blocks", session.blocks),
                     ("blksize", session.terms.blksize),
                     ("windowsize", session.terms.window),
                     ("retransmits", counts.retransmits),
                     ("rewinds", counts.rewinds),
                     ("timeouts", counts.timeouts),
                     ("duplicates", counts.duplicates),
-                    ("rtt_ms", round(trip.smoothed * 1000, 3)),
+                    ("rtt_ms", round(session.roundTrip.smoothed * 1000, 3)),
                 ),
             )
         )
 
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            if self._close is None:
+                self._release(None)
+            else:
+                begin(self._close(), self._release, self._notClosed)
+
+    def _notClosed(self, error: Exception) -> None:
+        failure = Failure(error)  # type: ignore[no-untyped-call]
+        self._log.failure("a file could not be closed after a transfer", failure)
+        self._release(None)
+
+    def _release(self, _: object) -> None:
+        if self._logout is not None:
+            with self._log.failuresHandled("logging out a TFTP client failed"):
+                self._logout()
+        if self._slot is not None:
+            self._slot.leave(self._reason or "done")
+        self._released = True
+        if self.port is None:
+            self._house.forget(self)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
     def _storageFailed(self, error: FileHubError) -> None:
         if self.port is not None:
             self.port.session.fail(replies.codeFor(error), replies.textFor(error))
+
+
+def _nothing() -> int:
+    return 0

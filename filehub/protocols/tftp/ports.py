@@ -7,17 +7,18 @@ buffer, and the clock.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from filehub.deadlines import Deadline, Deadlines
 from filehub.events import Outcome
+from filehub.protocols.tftp.alarms import Alarms
+from filehub.protocols.tftp.hub import Watcher
 from filehub.protocols.tftp.session import Buffer, Session
 from filehub.transfer.datagrams import Datagram, ListeningSocket, PeerSocket
 
@@ -48,34 +49,28 @@ class PortOwner(Protocol):
 class Port(ABC):
     """A L{filehub.protocols.tftp.session.Link} and the timer of one session."""
 
-    def __init__(self, clock: Clock, timers: Deadlines, owner: PortOwner) -> None:
+    def __init__(self, clock: Clock, alarms: Alarms, owner: PortOwner) -> None:
         self._seconds = clock.seconds
-        self._timers = timers
+        self._alarms = alarms
         self._owner = owner
-        self._deadline: Deadline | None = None
-        #: When the deadline rings at the latest; later dues are looked up then.
-        self._alarm = math.inf
         self._proven = False
         self.session: Session
 
     def run(self, session: Session) -> None:
         """Deliver to this session from now on, and let it send its first packet."""
         self.session = session
-        now = self._seconds()
-        session.begin(now)
-        self._settle(now)
+        self._alarms.add(self)
+        self.tell(session.begin)
 
     def packetReceived(self, packet: bytes) -> None:
         """A datagram from the peer."""
-        now = self._seconds()
-        self.session.packetReceived(packet, now)
-        self._settle(now)
+        self.session.packetReceived(packet, self._seconds())
+        self._settle()
 
     def tell(self, what: Callable[[float], None]) -> None:
         """Call a method of the session that wants to know the time."""
-        now = self._seconds()
-        what(now)
-        self._settle(now)
+        what(self._seconds())
+        self._settle()
 
     def resume(self) -> None:
         """Storage is ready again."""
@@ -87,11 +82,22 @@ class Port(ABC):
 
     def closed(self) -> None:
         """See L{filehub.protocols.tftp.session.Link}."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._alarms.discard(self)
         self._close()
         self._owner.closed()
+
+    @property
+    def due(self) -> float:
+        """See L{filehub.protocols.tftp.alarms.Sleeper}."""
+        return self.session.due
+
+    def ring(self, now: float) -> None:
+        """See L{filehub.protocols.tftp.alarms.Sleeper}."""
+        # If it was we who were late, the answer is in the kernel's buffer.
+        self._drain()
+        if self.session.due <= now and not self.session.over:
+            self.session.timeout(now)
+        self._settle()
 
     @abstractmethod
     def _close(self) -> None:
@@ -100,52 +106,34 @@ class Port(ABC):
     def _drain(self) -> None:
         """Deliver what has arrived but was not seen yet."""
 
-    def _settle(self, now: float) -> None:
-        """After anything happened: set the timer, notice the first answer."""
+    def _settle(self) -> None:
+        """After anything happened: see to the timer, notice the first answer."""
         session = self.session
-        if session.due < self._alarm:
-            self._alarm = session.due
-            if self._deadline is None:
-                self._deadline = self._timers.after(session.due - now, self._ring)
-            else:
-                self._deadline.postpone(session.due - now)
+        if session.due < self._alarms.next:
+            self._alarms.expect(session.due)
         if session.proven and not self._proven:
             self._proven = True
             self._owner.proved()
 
-    def _ring(self) -> None:
-        self._deadline = None
-        self._alarm = math.inf
-        now = self._seconds()
-        if self.session.due <= now:
-            # If it was we who were late, the answer is in the kernel's buffer.
-            self._drain()
-            if self.session.due <= now and not self.session.over:
-                self.session.timeout(now)
-        if not self.session.over:
-            self._settle(now)
-
 
 @implementer(IReadWriteDescriptor)
 class OwnPort(Port):
-    """A connected socket, straight in the reactor: one for each transfer (RFC 1350)."""
+    """A connected socket of its own: one for each transfer (RFC 1350)."""
 
     def __init__(
-        self,
-        reactor: IReactorFDSet,
-        clock: Clock,
-        timers: Deadlines,
-        owner: PortOwner,
-        sock: PeerSocket,
+        self, watcher: Watcher, clock: Clock, alarms: Alarms, owner: PortOwner, sock: PeerSocket
     ) -> None:
-        super().__init__(clock, timers, owner)
-        self._reactor = reactor
+        super().__init__(clock, alarms, owner)
+        self._watcher = watcher
         self._socket = sock
         self._receive = sock.recv
         self._size = _ANSWER_SIZE
-        #: Datagrams that are looked at in one turn of the reactor.
+        #: Datagrams that are looked at in one turn.
         self._turn = 1
-        reactor.addReader(self)
+        #: The kernel told while sending that nobody listens there.
+        self._gone = False
+        self._writing = False
+        watcher.addReader(self)
 
     def expectBlocks(self, blksize: int, window: int) -> None:
         """The peer will send windows of blocks."""
@@ -166,31 +154,38 @@ class OwnPort(Port):
     def doRead(self) -> None:
         """Datagrams have come: one window at most, the others have their turn as well."""
         session = self.session
-        for _ in range(self._turn):
-            try:
+        left = self._turn
+        try:
+            while True:
                 packet = self._receive(self._size)
-            except BlockingIOError:
-                break
-            except ConnectionRefusedError:
-                session.refused()
-                break
-            now = self._seconds()
-            session.packetReceived(packet, now)
-            if session.over:
-                return
-        else:
-            if session.due >= self._alarm and self._proven:
-                return
-        self._settle(self._seconds())
+                session.packetReceived(packet, self._seconds())
+                left -= 1
+                if not left or session.asked or session.over:
+                    break
+        except BlockingIOError:
+            pass
+        except ConnectionRefusedError:
+            session.refused()
+            return
+        # The same as _settle, which would be a tenth of the work for a block.
+        if session.due < self._alarms.next:
+            self._alarms.expect(session.due)
+        if session.proven and not self._proven:
+            self._proven = True
+            self._owner.proved()
 
     def doWrite(self) -> None:
         """The kernel's buffer has room again."""
-        self._reactor.removeWriter(self)
+        self._writing = False
+        self._watcher.removeWriter(self)
         self.resume()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor found an error on the socket: the peer's port is closed."""
-        self.session.refused()
+        """There is an error on the socket, which means that the peer's port is closed."""
+        if isinstance(reason.value, (ConnectionRefusedError, ConnectionDone, ConnectionLost)):
+            self.session.refused()
+        else:
+            self.session.abandon("internal error")
 
     def send(self, packet: bytes) -> None:
         """See L{filehub.protocols.tftp.session.Link}."""
@@ -210,23 +205,34 @@ class OwnPort(Port):
             self._refusedLater()
             return len(parts) // 2
         if taken * 2 < len(parts):
-            self._reactor.addWriter(self)
+            self._writing = True
+            self._watcher.addWriter(self)
         return taken
 
     def _refusedLater(self) -> None:
         # The session is in the middle of sending: let it come to its end.
-        self._timers.after(0.0, self._nowRefused)
+        self._gone = True
+        self._alarms.expect(self._seconds())
 
-    def _nowRefused(self) -> None:
-        if not self.session.over:
+    def ring(self, now: float) -> None:
+        """See L{filehub.protocols.tftp.alarms.Sleeper}."""
+        if self._gone:
             self.session.refused()
+        else:
+            super().ring(now)
+
+    @property
+    def due(self) -> float:
+        """See L{filehub.protocols.tftp.alarms.Sleeper}."""
+        return 0.0 if self._gone else self.session.due
 
     def _drain(self) -> None:
         self.doRead()
 
     def _close(self) -> None:
-        self._reactor.removeReader(self)
-        self._reactor.removeWriter(self)
+        if self._writing:
+            self._watcher.removeWriter(self)
+        self._watcher.removeReader(self)
         self._socket.close()
 
 
@@ -236,12 +242,12 @@ class SharedPort(Port):
     def __init__(
         self,
         clock: Clock,
-        timers: Deadlines,
+        alarms: Alarms,
         owner: PortOwner,
         sock: ListeningSocket,
         datagram: Datagram,
     ) -> None:
-        super().__init__(clock, timers, owner)
+        super().__init__(clock, alarms, owner)
         self._socket = sock
         self._to = datagram
 

@@ -69,6 +69,11 @@ class Receiver(Session):
         self._complete = False
         self._published = False
 
+    @property
+    def blocks(self) -> int:
+        """See L{Session.blocks}."""
+        return self._expected - 1
+
     # --- what happens ---------------------------------------------------------------
 
     def begin(self, now: float) -> None:
@@ -135,7 +140,7 @@ class Receiver(Session):
             self.due = now + self.settings.stall
         elif now - self._progress >= self.settings.stall:
             self.fail(wire.ErrorCode.NOT_DEFINED, "timed out", Outcome.STALLED)
-        elif not self.proven and not self._stillUnproven():
+        elif not self.proven and not self._mayRepeatFirst():
             return
         else:
             self.counts.timeouts += 1
@@ -161,18 +166,18 @@ class Receiver(Session):
     def _accept(self, payload: bytes, now: float) -> None:
         block = self._expected
         self._expected = block + 1
-        self.counts.blocks += 1
         self._progress = now
         if self._measuring:
             self._measuring = False
             self.roundTrip.sample(now - self._sentAt)
         self.proven = True
         self._gap = self._stale = 0
+        self.asked = False
         room = self._target.append(payload)
         if self.over:
             return
         if len(payload) < self._blksize:
-            self._complete = True
+            self._complete = self.asked = True
             self.due = now + self.settings.stall
             self._target.finish()
         elif block < self._closes:
@@ -180,7 +185,7 @@ class Receiver(Session):
         elif room:
             self._acknowledge(now)
         else:
-            self._waiting = True
+            self._waiting = self.asked = True
             self.due = now + self.settings.stall
 
     def _outOfOrder(self, block: int, now: float) -> None:
@@ -209,7 +214,7 @@ class Receiver(Session):
         self._closes = self._confirmed + self._window
         self.link.send(wire.encodeAck(self._number(self._confirmed)))
         self._sentAt = now
-        self._measuring = True
+        self._measuring = self.asked = True
         self.due = now + self.roundTrip.timeout
 
     def _sendFirst(self, now: float) -> None:

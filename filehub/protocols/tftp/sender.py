@@ -15,20 +15,24 @@ the OACK, if there is one.  What may happen:
     than a round trip after the window was sent, nor about a window after one that
     was repeated on suspicion; otherwise two copies of a window would go round for
     ever.
-  - Nothing: after the timeout sending starts again after the last ACK.
+  - Nothing: after the timeout the last block of the window goes out once more, and
+    after another one the whole window after the last ACK.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from filehub.events import Outcome
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.options import Terms
 from filehub.protocols.tftp.session import Buffer, Link, Session
 from filehub.protocols.tftp.settings import TFTPSettings
+
+#: Octets that are asked for at once; what is more than a window waits here.
+_BATCH: Final = 64 * 1024
 
 
 class BlockSource(Protocol):
@@ -56,12 +60,17 @@ class Sender(Session):
         self._source = source
         self._window = terms.window
         self._blksize = terms.blksize
+        #: Blocks to ask the source for, if it has as many at hand.
+        self._batch = max(terms.window, _BATCH // terms.blksize)
         self.base = self._next = 0 if terms.answer else 1
         #: One past the highest block that was ever sent.
         self._highest = self._next
         #: The last block of the file, once it is known.
         self._last = math.inf
         self._lastLength = 0
+        #: Blocks that the source gave, and which is the first of them.
+        self._stock: Sequence[Buffer] = ()
+        self._stockFirst = 0
         #: What an ACK for all that is on its way says.
         self._expected = -1
         #: Some of what is on its way went out before.
@@ -72,6 +81,8 @@ class Sender(Session):
         self._believable = True
         #: The window on its way was repeated without being sure of a loss.
         self._suspicion = False
+        #: Timeouts since the last ACK.
+        self._silences = 0
         self._waiting = False
 
     @property
@@ -79,7 +90,12 @@ class Sender(Session):
         """Octets of the file that the peer has confirmed."""
         if self.base > self._last:
             return (self.base - 2) * self._blksize + self._lastLength
-        return self.counts.blocks * self._blksize
+        return max(0, self.base - 1) * self._blksize
+
+    @property
+    def blocks(self) -> int:
+        """See L{Session.blocks}."""
+        return max(0, self.base - 1)
 
     # --- what happens ---------------------------------------------------------------
 
@@ -97,44 +113,13 @@ class Sender(Session):
             return
         kind = packet[1]
         if kind == wire.ACK:
-            self.acknowledged(packet[2] << 8 | packet[3], now)
+            number = packet[2] << 8 | packet[3]
+            if number == self._expected:
+                self._allConfirmed(now)
+            else:
+                self._acknowledged(number, now)
         elif kind == wire.ERROR:
             self._refusedBy(wire.parseError(packet))
-
-    def acknowledged(self, number: int, now: float) -> None:
-        """An ACK with this block number."""
-        if number == self._expected:
-            self._advance(self._next, now)
-            if not self._again:
-                self.roundTrip.sample(now - self._sentAt)
-            elif self.roundTrip.tooSoon(now - self._sentAt):
-                # The answer to the first copy: the timeout was too short for this peer.
-                self.roundTrip.sample(now - self._firstSentAt)
-            self._again = False
-            self._believable = not self._suspicion
-            self._suspicion = False
-        else:
-            ahead = self._distance(number, self.base - 1)
-            if ahead < 0 or self.base + ahead > self._next or self.over:
-                self.counts.duplicates += 1
-                return
-            early = self.roundTrip.tooSoon(now - self._sentAt)
-            if ahead == 0:
-                if early or not self._believable or self._window == 1 or self._next <= self.base:
-                    self.counts.duplicates += 1
-                    return
-                self._believable = False
-                self._suspicion = True
-            else:
-                self._advance(self.base + ahead, now)
-                self._believable = True
-            if not early:
-                self.counts.rewinds += 1
-                self._startAgain()
-        if self.base > self._last:
-            self._finish(Outcome.COMPLETED)
-        elif not self._waiting:
-            self._transmit(now)
 
     def resume(self, now: float) -> None:
         """The source has the blocks that it had not, or the link has room."""
@@ -150,7 +135,7 @@ class Sender(Session):
             self.fail(wire.ErrorCode.NOT_DEFINED, "timed out", Outcome.STALLED)
         elif self._waiting:
             self.due = self._progress + self.settings.stall
-        elif not self.proven and not self._stillUnproven():
+        elif not self.proven and not self._mayRepeatFirst():
             return
         elif self._next > self._last and now - self._progress >= self.settings.linger:
             # Many clients do not send the last ACK, or send it once and are gone.
@@ -158,9 +143,17 @@ class Sender(Session):
         else:
             self.counts.timeouts += 1
             self.roundTrip.backOff()
+            self._silences += 1
+            following = self._next
+            self._startAgain()
+            if self._silences == 1 and following - self.base > 1:
+                # Either the end of the window is lost, or its ACK: the last block
+                # alone finds out, and the peer says what else it misses.
+                self._next = following - 1
+                self._transmit(now, 1)
+                return
             self._suspicion = True
             self._believable = False
-            self._startAgain()
             self._transmit(now)
 
     def refused(self) -> None:
@@ -172,11 +165,54 @@ class Sender(Session):
 
     # --- how it works ---------------------------------------------------------------
 
-    def _advance(self, base: int, now: float) -> None:
-        self.counts.blocks += base - self.base if self.base else base - 1
-        self.base = base
+    def _allConfirmed(self, now: float) -> None:
+        """The peer has all that is on its way.  This is where the time goes."""
+        trip = self.roundTrip
+        if self._again:
+            if trip.tooSoon(now - self._sentAt):
+                # The answer to the first copy: the timeout was too short for this peer.
+                trip.sample(now - self._firstSentAt)
+            self._again = False
+            self._believable = not self._suspicion
+            self._suspicion = False
+            self._silences = 0
+        else:
+            elapsed = now - self._sentAt
+            if not trip.shortest <= elapsed < trip.negligible:
+                trip.sample(elapsed)
+            self._believable = True
+        self.base = self._next
         self.proven = True
         self._progress = now
+        if self.base > self._last:
+            self._finish(Outcome.COMPLETED)
+        elif not self._waiting:
+            self._transmit(now)
+
+    def _acknowledged(self, number: int, now: float) -> None:
+        """Some other ACK: for a part of it, a repeated one, or nonsense."""
+        ahead = self._distance(number, self.base - 1)
+        if ahead < 0 or self.base + ahead > self._next or self.over:
+            self.counts.duplicates += 1
+            return
+        early = self.roundTrip.tooSoon(now - self._sentAt)
+        if ahead == 0:
+            if early or not self._believable or self._window == 1 or self._next <= self.base:
+                self.counts.duplicates += 1
+                return
+            self._believable = False
+            self._suspicion = True
+        else:
+            self.base += ahead
+            self.proven = True
+            self._progress = now
+            self._believable = True
+            self._silences = 0
+        if not early:
+            self.counts.rewinds += 1
+            self._startAgain()
+        if not self._waiting:
+            self._transmit(now)
 
     def _refusedBy(self, error: wire.ErrorPacket) -> None:
         if self.terms.answer and self.base <= 1:
@@ -195,61 +231,81 @@ class Sender(Session):
             self._again = True
         self._next = self.base
 
-    def _transmit(self, now: float) -> None:
+    def _transmit(self, now: float, most: int = 65536) -> None:
         """Send what the window allows."""
         first = self._next
         if not self.proven:
             self._copies += 1
-        if first == 0:
-            self.link.send(wire.encodeOptionAck(self.terms.answer))
-            self._sent(1, now)
-            return
+            if first == 0:
+                self.link.send(wire.encodeOptionAck(self.terms.answer))
+                self._sent(1, now)
+                return
         count = self.base + self._window - first
-        if first > self._last or count <= 0:
+        if count > most:
+            count = most
+        if first + count > self._last:
+            count = int(self._last) + 1 - first
+        if count <= 0:
             return
-        payloads = self._source.take(first, count)
+        at = first - self._stockFirst
+        if at < 0 or at + count > len(self._stock):
+            if not self._restock(first, count):
+                return
+            at = 0
+            count = min(count, len(self._stock))
+        if count == 1:
+            number = first & 0xFFFF if first < 65536 else self._number(first)
+            self.link.send(wire.packHeader(wire.DATA, number) + self._stock[at])
+        else:
+            taken = self._sendWindow(first, self._stock[at : at + count])
+            if taken < count:
+                # Told to resume when there is room.
+                self._waiting = True
+                count = taken
+                if not count:
+                    self.due = self._progress + self.settings.stall
+                    return
+        self._sent(count, now)
+        if self._waiting:
+            self.due = self._progress + self.settings.stall
+        elif self._next < self.base + self._window and self._next <= self._last and most > count:
+            # The source had less than a window at hand.
+            self._transmit(now, most - count)
+
+    def _sendWindow(self, first: int, payloads: Sequence[Buffer]) -> int:
+        parts: list[Buffer] = []
+        pack, number, data = wire.packHeader, self._number, wire.DATA
+        for payload in payloads:
+            parts += (pack(data, number(first)), payload)
+            first += 1
+        return self.link.sendBlocks(parts, wire.HEADER_LENGTH + self._blksize)
+
+    def _restock(self, first: int, count: int) -> bool:
+        """Ask the source; whether there is anything to send."""
+        stock = self._source.take(first, max(count, self._batch))
         if self.over:
-            return
-        if payloads is None:
+            return False
+        if stock is None:
             if not self.proven:
                 self._copies -= 1
             self._waiting = True
             self.due = self._progress + self.settings.stall
-            return
-        count = len(payloads)
-        if len(payloads[-1]) < self._blksize:
-            self._last = first + count - 1
-            self._lastLength = len(payloads[-1])
-        if count == 1:
-            self.link.send(wire.dataHeader(self._number(first)) + payloads[0])
-        else:
-            parts: list[Buffer] = []
-            number = self._number
-            header = wire.dataHeader
-            for payload in payloads:
-                parts += (header(number(first)), payload)
-                first += 1
-            taken = self.link.sendBlocks(parts, wire.HEADER_LENGTH + self._blksize)
-            if taken < count:
-                self._waiting = True
-                count = taken
-        if count:
-            self._sent(count, now)
-        if self._waiting:
-            self.due = self._progress + self.settings.stall
-            return
-        if self._next < self.base + self._window and self._next <= self._last:
-            # The source gave less than a window, at the end of what it had at hand.
-            self._transmit(now)
+            return False
+        self._stock, self._stockFirst = stock, first
+        if len(stock[-1]) < self._blksize:
+            self._last = first + len(stock) - 1
+            self._lastLength = len(stock[-1])
+        return True
 
     def _sent(self, count: int, now: float) -> None:
         following = self._next + count
-        again = min(following, self._highest) - self._next
-        if again > 0:
-            self.counts.retransmits += again
         if following > self._highest:
+            self.counts.retransmits += self._highest - self._next
             self._highest = following
+        else:
+            self.counts.retransmits += count
         self._next = following
-        self._expected = self._number(following - 1)
+        last = following - 1
+        self._expected = last if last < 65536 else self._number(last)
         self._sentAt = now
         self.due = now + self.roundTrip.timeout

@@ -23,8 +23,10 @@ from filehub.errors import LimitExceeded
 from filehub.events import Event
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
 from filehub.protocols.tftp import wire
+from filehub.protocols.tftp.alarms import Alarms
 from filehub.protocols.tftp.exchange import Exchange
 from filehub.protocols.tftp.gate import RequestGate, isLoopback
+from filehub.protocols.tftp.hub import Hub
 from filehub.protocols.tftp.listening import openListener
 from filehub.protocols.tftp.options import Bounds
 from filehub.protocols.tftp.ports import OwnPort, PortOwner, SharedPort
@@ -42,8 +44,6 @@ from filehub.transfer.datagrams import (
 _TURN: Final = 16
 #: Seconds between looks at crawling transfers, and at what may be forgotten.
 _SWEEP: Final = 10.0
-#: Resolution of the retransmission timers, in seconds.
-_TICK: Final = 0.005
 #: IP, UDP and TFTP headers.
 _OVERHEAD4: Final = 32
 _OVERHEAD6: Final = 52
@@ -59,13 +59,15 @@ Key = tuple[SocketAddress, str]
 
 @implementer(IReadDescriptor)
 class _Listener:
-    """The listening socket in the reactor."""
+    """The listening socket in the hub."""
 
-    def __init__(self, reactor: IReactorFDSet, sock: ListeningSocket, service: TFTPService) -> None:
+    _log = Logger()
+
+    def __init__(self, sock: ListeningSocket, service: TFTPService) -> None:
         self.socket = sock
-        self._reactor = reactor
         self._service = service
         shared = service.settings.singlePort
+        self._turn = 1
         self._size = (wire.MAXIMUM_PACKET if shared else wire.MAXIMUM_REQUEST) + 1
 
     def fileno(self) -> int:
@@ -75,16 +77,25 @@ class _Listener:
         return "TFTP"
 
     def doRead(self) -> None:
-        for _ in range(_TURN):
+        # A look that finds nothing costs as much as a request: as many as came last time.
+        for _ in range(self._turn):
             datagram = self.socket.receive(self._size)
             if datagram is None:
+                self._turn = 1
                 return
-            self._service.datagramReceived(datagram)
+            try:
+                self._service.datagramReceived(datagram)
+            except Exception:
+                # Our mistake must cost one client its transfer, not all their port.
+                self._log.failure("a TFTP request failed in a way that it must not")
+        self._turn = min(2 * self._turn, _TURN)
 
     def connectionLost(self, reason: Failure) -> None:
-        # A listening UDP socket has no connection to lose: an old error was read.
-        if self.socket.fileno() != -1:
-            self._reactor.addReader(self)
+        """There is none to lose: an error that a reply met is to be read away."""
+        self.doRead()
+
+    def doWrite(self) -> None:
+        """Never asked for."""
 
 
 class TFTPService(Service):
@@ -122,7 +133,8 @@ class TFTPService(Service):
         self._sessions = sessions
         self._sink = sink
         self._deadlines = deadlines if deadlines is not None else Deadlines(self.clock)
-        self._timers = Deadlines(self.clock, _TICK)
+        self._alarms = Alarms(self.clock)
+        self._hub: Hub | None = None
         self._listener: _Listener | None = None
         self._exchanges: dict[Key, Exchange] = {}
         #: Those whose client has not answered yet, oldest first.
@@ -133,7 +145,9 @@ class TFTPService(Service):
         self._numbers = itertools.count(1)
         self._sweeping: Deadline | None = None
         self._misses = 0
-        self._mtus: dict[int, int | None] = {}
+        #: By interface, family and direction; an MTU may change.
+        self._bounds: dict[tuple[int, bool, bool], Bounds] = {}
+        self._locals: dict[str, Address] = {}
 
     # --- life -----------------------------------------------------------------------
 
@@ -150,7 +164,8 @@ class TFTPService(Service):
         """Serve."""
         super().startService()  # type: ignore[no-untyped-call]
         listener = self._bind()
-        self._reactor.addReader(listener)
+        self._hub = Hub(self._reactor)
+        self._hub.addReader(listener)
         self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
         self._log.info("TFTP listens on {address}", address=str(listener.socket.address))
 
@@ -163,12 +178,22 @@ class TFTPService(Service):
         listener, self._listener = self._listener, None
         running = []
         for exchange in list(self._all):
-            running.append(exchange.running)
+            running.append(exchange.whenReleased())
             exchange.refuse("server is shutting down")
+            if exchange.port is not None:
+                # It only stayed to repeat its last ACK.
+                exchange.abandon("server is shutting down")
         if listener is not None:
-            self._reactor.removeReader(listener)
+            if self._hub is not None:
+                self._hub.removeReader(listener)
             listener.socket.close()
-        return DeferredList(running).addCallback(lambda _: None)
+        return DeferredList(running).addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> None:
+        if self._hub is not None:
+            self._hub.close()
+            self._hub = None
+        self._alarms.stop()
 
     @property
     def address(self) -> Address:
@@ -188,7 +213,7 @@ class TFTPService(Service):
 
     def _bind(self) -> _Listener:
         if self._listener is None:
-            self._listener = _Listener(self._reactor, openListener(self._listen), self)
+            self._listener = _Listener(openListener(self._listen), self)
         return self._listener
 
     def _newGate(self) -> RequestGate:
@@ -226,12 +251,13 @@ class TFTPService(Service):
             # Ports are used again, by firmware after a reset above all.
             self._drop(running, "the client asked for something new")
         request = wire.parseRequest(data)
-        if request is None or not self._hasRoom(plainHost(datagram.peer[0])):
+        peer = addressOf(datagram.peer)
+        if request is None or not self._hasRoom(peer.host):
             return
         if request.mode is None or request.mode is wire.Mode.MAIL:
             self.reply(datagram, wire.encodeError(wire.ErrorCode.ILLEGAL_OPERATION, "unknown mode"))
             return
-        self._serve(key, datagram, request)
+        self._serve(key, datagram, request, peer)
 
     def _hasRoom(self, host: str) -> bool:
         settings = self.settings
@@ -252,9 +278,11 @@ class TFTPService(Service):
         self._drop(oldest, "made room for others")
         return True
 
-    def _serve(self, key: Key, datagram: Datagram, request: wire.Request) -> None:
-        peer = addressOf(datagram.peer)
-        local = Address(plainHost(datagram.local), self.address.port)
+    def _serve(self, key: Key, datagram: Datagram, request: wire.Request, peer: Address) -> None:
+        local = self._locals.get(datagram.local)
+        if local is None:
+            local = Address(plainHost(datagram.local), self.address.port)
+            self._locals[datagram.local] = local
         slot: ISessionSlot | None = None
 
         def disconnect(reason: str) -> None:
@@ -288,36 +316,44 @@ class TFTPService(Service):
 
     def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
         """The most that is granted on the way that this request came."""
+        way = (datagram.interface, ":" in datagram.local, write)
+        bounds = self._bounds.get(way)
+        if bounds is None:
+            bounds = self._bounds[way] = self._boundsOf(datagram, write)
+        return bounds
+
+    def _boundsOf(self, datagram: Datagram, write: bool) -> Bounds:
         settings = self.settings
         blksize = settings.maximumBlksize
         if settings.fitInterface and datagram.interface:
-            index = datagram.interface
-            if index not in self._mtus:
-                self._mtus[index] = interfaceMTU(index)
-            mtu = self._mtus[index]
+            mtu = interfaceMTU(datagram.interface)
             if mtu is not None:
-                blksize = max(8, min(blksize, mtu - _overhead(datagram.local)))
+                overhead = _OVERHEAD6 if ":" in plainHost(datagram.local) else _OVERHEAD4
+                blksize = max(8, min(blksize, mtu - overhead))
         inFlight = settings.maximumInFlight
         return Bounds(
             blksize, settings.maximumWindow, min(inFlight, _RECEIVABLE) if write else inFlight
         )
 
-    def openPort(self, datagram: Datagram, owner: PortOwner) -> OwnPort | SharedPort:
+    def openPort(self, datagram: Datagram, owner: PortOwner, blksize: int) -> OwnPort | SharedPort:
         """
         A way to send and receive.
 
+        @param blksize: octets in a block.
         @raise LimitExceeded: there is no descriptor or no port left.
         """
-        if self._listener is None:
+        if self._listener is None or self._hub is None:
             raise LimitExceeded("not listening")
         sock = self._listener.socket
         if self.settings.singlePort:
-            return SharedPort(self.clock, self._timers, owner, sock, datagram)
+            return SharedPort(self.clock, self._alarms, owner, sock, datagram)
         try:
-            own = sock.connect(datagram, self.settings.portRange)
+            own = sock.connect(
+                datagram, self.settings.portRange, large=blksize > wire.DEFAULT_BLKSIZE
+            )
         except OSError as error:
             raise LimitExceeded("no port left for a transfer") from error
-        return OwnPort(self._reactor, self.clock, self._timers, owner, own)
+        return OwnPort(self._hub, self.clock, self._alarms, owner, own)
 
     def reply(self, datagram: Datagram, packet: bytes) -> None:
         """Send one packet from the listening port; what cannot be sent is lost."""
@@ -359,11 +395,8 @@ class TFTPService(Service):
         now = self.clock.seconds()
         for exchange in list(self._all):
             exchange.checkRate(now)
-        self._mtus.clear()
+        self._bounds.clear()
+        self._locals.clear()
         if self._misses:
             self._log.info("{count} requests for files that are not there", count=self._misses)
             self._misses = 0
-
-
-def _overhead(local: str) -> int:
-    return _OVERHEAD6 if ":" in plainHost(local) else _OVERHEAD4

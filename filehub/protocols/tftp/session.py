@@ -49,14 +49,12 @@ class Counts:
     """
     Facts for the record of a transfer.
 
-    @ivar blocks: confirmed (sent) or accepted (received).
     @ivar retransmits: blocks, or ACKs of an upload, that went out again.
     @ivar rewinds: windows that were begun again because the peer missed a block.
     @ivar timeouts: how often nothing came in time.
     @ivar duplicates: packets from the peer that said nothing new.
     """
 
-    blocks: int = 0
     retransmits: int = 0
     rewinds: int = 0
     timeouts: int = 0
@@ -73,6 +71,7 @@ class Session(ABC):
 
     @ivar due: when to call L{timeout}, on the clock of the C{now} arguments.
     @ivar proven: the peer has answered, so its address is not forged.
+    @ivar asked: it is the peer's turn; no more packets are to be expected just now.
     """
 
     #: How far after another duplicate request the first packet is sent again.
@@ -90,6 +89,7 @@ class Session(ABC):
         self.due = math.inf
         self.proven = False
         self.over = False
+        self.asked = True
         self._modulus = 65535 if terms.rollover else 65536
         self._copies = 0
         self._repeated = False
@@ -97,6 +97,11 @@ class Session(ABC):
         self._progress = now
 
     # --- what subclasses say --------------------------------------------------
+
+    @property
+    @abstractmethod
+    def blocks(self) -> int:
+        """Blocks that were confirmed, or accepted."""
 
     @abstractmethod
     def begin(self, now: float) -> None:
@@ -167,7 +172,7 @@ class Session(ABC):
         ahead = (number - block) % modulus
         return ahead if ahead * 2 < modulus else ahead - modulus
 
-    def _stillUnproven(self) -> bool:
+    def _mayRepeatFirst(self) -> bool:
         """
         Count another copy of the first packet, or end: an address that never
         answered gets no more of them (DESIGN: reflection).

@@ -17,10 +17,20 @@ class RoundTrip:
 
     @ivar timeout: seconds from now at which to send again what is unanswered.
     @ivar shortest: the shortest round trip seen; infinite before the first.
+    @ivar negligible: samples below it, and not shorter than L{shortest}, need not be
+        told: none would change the timeout.  That is every one on a LAN.
     @ivar smoothed: the mean, recent samples weighing more; 0.0 before the first.
     """
 
-    __slots__ = ("_ceiling", "_floor", "_variation", "shortest", "smoothed", "timeout")
+    __slots__ = (
+        "_ceiling",
+        "_floor",
+        "_variation",
+        "negligible",
+        "shortest",
+        "smoothed",
+        "timeout",
+    )
 
     def __init__(self, initial: float, floor: float, ceiling: float) -> None:
         """
@@ -34,6 +44,7 @@ class RoundTrip:
         self.timeout = min(initial, ceiling)
         self.shortest = math.inf
         self.smoothed = 0.0
+        self.negligible = -1.0
 
     def sample(self, seconds: float) -> None:
         """
@@ -42,9 +53,6 @@ class RoundTrip:
         """
         if seconds < self.shortest:
             self.shortest = max(seconds, 0.0)
-        if self.timeout == self._floor and seconds * 8 < self._floor:
-            # On a LAN every sample is like this, and none would change the timeout.
-            return
         if self.smoothed == 0.0:
             self.smoothed = seconds
             self._variation = seconds / 2
@@ -53,10 +61,12 @@ class RoundTrip:
             self.smoothed += (seconds - self.smoothed) / 8
         estimate = self.smoothed + 4 * self._variation
         self.timeout = max(self._floor, min(self._ceiling, estimate))
+        self.negligible = self._floor / 8 if self.timeout == self._floor else -1.0
 
     def backOff(self) -> None:
         """Nothing came: double the timeout (RFC 6298 5.5)."""
         self.timeout = min(self.timeout * 2, self._ceiling)
+        self.negligible = -1.0
 
     def tooSoon(self, elapsed: float) -> bool:
         """Was it sent so shortly ago that what just came cannot be an answer to it?"""

@@ -36,6 +36,8 @@ MAXIMUM_OPTIONS: Final = 16
 MAXIMUM_ERROR: Final = 128
 
 _pair = Struct("!HH")
+#: Opcode and block number as the first four octets of a packet.
+packHeader = _pair.pack
 
 
 class ErrorCode(enum.IntEnum):

@@ -36,9 +36,7 @@ class CommandTableTests(SynchronousTestCase):
         for switch in {spec.switch for spec in COMMANDS} - {None}:
             self.assertIsInstance(getattr(FTPSettings(), switch), bool)
         off = enabledVerbs(FTPSettings(active=False))
-        self.assertEqual(
-            set(FUNCTIONS) - set(off), {"PORT", "EPRT", "AUTH", "PBSZ", "PROT", "CCC"}
-        )
+        self.assertEqual(set(FUNCTIONS) - set(off), {"PORT", "EPRT", "AUTH", "PBSZ", "PROT", "CCC"})
         self.assertEqual(set(FUNCTIONS), set(enabledVerbs(FTPSettings(tls="optional"))))
 
     def test_texts(self) -> None:
