@@ -492,9 +492,10 @@ class ResolutionTests(SynchronousTestCase):
         """27: over the bound the answer comes at once and the connection closes."""
         server = Peer(settings(maximumDiscarded=1000)).loggedIn()
         server.say("STOR NEW f")
-        server.say("SIZE 1000000")
+        server.say("SIZE 9000000")
         server.tree.capacity = 1000
-        server.send(b"x" * 600_000)
+        # More than is gathered in memory before a write is tried.
+        server.send(b"x" * 3_000_000)
         self.assertEqual(server.received(), b"-Couldn't save because not enough room\0")
         self.assertTrue(server.isClosed)
 
