@@ -495,7 +495,9 @@ class ResolutionTests(SynchronousTestCase):
         server.say("SIZE 9000000")
         server.tree.capacity = 1000
         # More than is gathered in memory before a write is tried.
-        server.send(b"x" * 3_000_000)
+        for _ in range(6):
+            server.send(b"x" * 600_000)
+            server.clock.advance(0.001)
         self.assertEqual(server.received(), b"-Couldn't save because not enough room\0")
         self.assertTrue(server.isClosed)
 
