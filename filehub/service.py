@@ -8,7 +8,9 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -21,6 +23,8 @@ from twisted.python.failure import Failure
 from filehub.errors import ConfigurationError, FileHubError
 from filehub.interfaces import IStorage
 from filehub.registry import SessionRegistry
+
+_log: Final = Logger(namespace="filehub")
 
 #: Seconds that sessions get to end when the server stops.
 DRAIN: Final = 10.0
@@ -116,9 +120,12 @@ class FileHubService(MultiService):
     All listeners and what they share.
 
     @ivar listeners: in the order in which they were added.
+    @ivar observer: takes the place of twistd's log observer, if it is set before the
+        service gets its parent.
+    @ivar whenListening: called once all listeners are bound.
+    @ivar giveUp: called with the L{ConfigurationError} that keeps the server from
+        starting; does not return.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -127,15 +134,11 @@ class FileHubService(MultiService):
         furnish: Callable[[FileHubService], None],
         *,
         closing: Sequence[Callable[[], Any]] = (),
-        observer: ILogObserver | None = None,
-        whenListening: Callable[[FileHubService], None] | None = None,
     ) -> None:
         """
         @param furnish: adds storages and listeners, when the process is where it
             stays: C{twistd --chroot} moves it between construction and start.
         @param closing: called at the end, in this order; may return Deferreds.
-        @param observer: takes the place of twistd's log observer.
-        @param whenListening: called once all listeners are bound.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._reactor = reactor
@@ -143,8 +146,9 @@ class FileHubService(MultiService):
         self._furnish: Callable[[FileHubService], None] | None = furnish
         self._storages: list[IStorage] = []
         self._closing = tuple(closing)
-        self._observer = observer
-        self._whenListening = whenListening
+        self.observer: Any = None
+        self.whenListening: Callable[[], None] | None = None
+        self.giveUp: Callable[[ConfigurationError], NoReturn] = giveUp
         self.listeners: list[Service] = []
 
     def _furnishOnce(self) -> None:
@@ -165,8 +169,8 @@ class FileHubService(MultiService):
 
     def setServiceParent(self, parent: Any) -> None:
         """Under C{twistd} the parent is the application, which carries the log observer."""
-        if self._observer is not None and hasattr(parent, "setComponent"):
-            parent.setComponent(ILogObserver, self._observer)
+        if self.observer is not None and hasattr(parent, "setComponent"):
+            parent.setComponent(ILogObserver, self.observer)
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
@@ -175,7 +179,7 @@ class FileHubService(MultiService):
             self._furnishOnce()
             super().privilegedStartService()  # type: ignore[no-untyped-call]
         except ConfigurationError as error:
-            giveUp(error)
+            self.giveUp(error)
 
     def startService(self) -> None:
         """Serve."""
@@ -184,9 +188,9 @@ class FileHubService(MultiService):
             self._furnishOnce()
             super().startService()  # type: ignore[no-untyped-call]
         except ConfigurationError as error:
-            giveUp(error)
-        if self._whenListening is not None:
-            self._whenListening(self)
+            self.giveUp(error)
+        if self.whenListening is not None:
+            self.whenListening()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -209,14 +213,32 @@ class FileHubService(MultiService):
                 await maybeDeferred(close)
             except Exception:
                 # The others are closed all the same.
-                self._log.failure("something could not be closed")
+                _log.failure("something could not be closed")
 
 
-def giveUp(error: ConfigurationError) -> None:
-    """Say what is wrong on standard error, a line each, and end the process."""
+def giveUp(error: ConfigurationError, pidFile: str | None = None) -> NoReturn:
+    """
+    Say what is wrong on standard error, a line each, and end the process.
+
+    @param pidFile: what twistd has written and now would leave behind.
+    """
     for line in str(error).splitlines():
         print(f"filehub: {line}", file=sys.__stderr__, flush=True)
+    if pidFile:
+        with suppress(OSError, ValueError):
+            if int(Path(pidFile).read_text()) == os.getpid():
+                os.unlink(pidFile)
     raise SystemExit(1)
+
+
+def tellParent(error: ConfigurationError) -> NoReturn:
+    """
+    The same in the background, where standard error leads nowhere: log it, and let
+    twistd hand it to the process that the operator started, which waits for word.
+    """
+    for line in str(error).splitlines():
+        _log.critical("{line}", line=line)
+    raise error
 
 
 def checkPrivileges() -> None:

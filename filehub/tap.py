@@ -8,16 +8,19 @@ import codecs
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import IService
 from twisted.internet.protocol import Factory
-from twisted.logger import LogLevel
+from twisted.logger import Logger, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from filehub.errors import ConfigurationError
+
+_log: Final = Logger(namespace="filehub")
 
 #: Where the embedded defaults listen: loopback, and ports that need no privileges.
 DEFAULT_LISTENERS: Final = {
@@ -101,33 +104,38 @@ def makeService(options: Options) -> IService:
     from filehub.config.building import buildService
     from filehub.config.embedded import embeddedConfiguration, welcome
     from filehub.config.loading import loadConfiguration
-    from filehub.service import giveUp, raiseLimits
+    from filehub.service import giveUp, raiseLimits, tellParent
 
+    parent = getattr(options, "parent", None) or {}
     reactor = _monotonicReactor()
     raiseLimits()
-    chroot = bool((getattr(options, "parent", None) or {}).get("chroot"))
+    chroot = bool(parent.get("chroot"))
     if chroot:
         _prepareForChroot(reactor)
     try:
         if options["config"] is not None:
             loaded = loadConfiguration(Path(options["config"]), checkFolders=not chroot)
-            whenListening = None
         else:
             loaded = embeddedConfiguration(options, DEFAULT_LISTENERS, checkFolders=not chroot)
-            stream = sys.stdout
-
-            def whenListening(service: Any) -> None:
-                print(welcome(service, options), file=stream, flush=True)
-
-        return buildService(
-            reactor,
-            loaded,
-            observer=_observer(options, loaded.values.log),
-            whenListening=whenListening,
-        )
+        service = buildService(reactor, loaded)
+        observer = _observer(parent, loaded.values.log)
     except ConfigurationError as error:
         giveUp(error)
         raise
+    daemonises = "nodaemon" in parent and not parent["nodaemon"]
+    if options["config"] is None:
+        service.whenListening = lambda: _tell(welcome(service, options), daemonises)
+    service.observer = observer
+    service.giveUp = tellParent if daemonises else partial(giveUp, pidFile=parent.get("pidfile"))
+    return service
+
+
+def _tell(text: str, daemonises: bool) -> None:
+    if not daemonises:
+        print(text, file=sys.__stdout__, flush=True)
+        return
+    for line in text.splitlines():
+        _log.info("{line}", line=line)
 
 
 def _monotonicReactor() -> Any:
@@ -155,19 +163,18 @@ def _prepareForChroot(reactor: Any) -> None:
     reactor.listenTCP(0, factory, interface="127.0.0.1").stopListening()
 
 
-def _observer(options: Options, log: Any) -> Any:
+def _observer(parent: Any, log: Any) -> Any:
     """
-    Our log format, where the log goes to standard output or a file; C{--syslog} and
-    C{--logger} keep twistd's own.
+    Our log format, where twistd's log goes to standard output or a file; C{--syslog},
+    C{--logger} and C{twist} keep their own.
     """
     from filehub.logfile import LineFile
     from filehub.observers import LineObserver
 
-    parent = getattr(options, "parent", None)
-    if parent is None or parent.get("syslog") or parent.get("logger"):
+    if "nodaemon" not in parent or parent.get("syslog") or parent.get("logger"):
         return None
     logfile = parent.get("logfile")
-    if not parent.get("nodaemon") and logfile is None:
+    if not parent["nodaemon"] and logfile is None:
         logfile = "twistd.log"
     writeLine: Callable[[str], object] = _writeToOutput
     if logfile and logfile != "-":

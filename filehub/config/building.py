@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.cred.portal import Portal
 from twisted.internet.endpoints import serverFromString
-from twisted.logger import ILogObserver, LogLevel
+from twisted.logger import LogLevel
 from zope.interface import implementer
 
 from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, PasswordChecker
@@ -47,19 +47,13 @@ from filehub.vfs.readonly import ReadOnlyFileSystem
 from filehub.vfs.workers import FileWorkers
 
 
-def buildService(
-    reactor: Any,
-    loaded: LoadedConfiguration,
-    *,
-    observer: ILogObserver | None = None,
-    whenListening: Callable[[FileHubService], None] | None = None,
-) -> FileHubService:
+def buildService(reactor: Any, loaded: LoadedConfiguration) -> FileHubService:
     """
     Everything that the configuration asks for; nothing is bound or started yet.
 
-    @raise ConfigurationError: a folder, file or listener cannot be used.
+    @raise ConfigurationError: a file cannot be used.
     """
-    return _Builder(reactor, loaded).build(observer, whenListening)
+    return _Builder(reactor, loaded).build()
 
 
 class _Builder:
@@ -77,18 +71,12 @@ class _Builder:
         # Read now, while root may, and from where the operator looks at the files.
         self._certificates = certificatesFor(self._values)
 
-    def build(
-        self,
-        observer: ILogObserver | None,
-        whenListening: Callable[[FileHubService], None] | None,
-    ) -> FileHubService:
+    def build(self) -> FileHubService:
         return FileHubService(
             self._reactor,
             self._registry,
             self._furnish,
             closing=[self._workers.stop, self._verifier.stop, *self._closeSinks],
-            observer=observer,
-            whenListening=whenListening,
         )
 
     def _furnish(self, service: FileHubService) -> None:
