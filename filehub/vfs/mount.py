@@ -222,6 +222,8 @@ class MountTable:
         """See L{IFileSystem.rename}."""
         if self._isFixed(source):
             raise PermissionDenied(source)
+        if not target.segments:
+            raise PermissionDenied(target)
         if self._isFixed(target):
             raise AlreadyExists(target)
         fileSystem, point, old = self._find(source)

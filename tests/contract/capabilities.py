@@ -33,7 +33,7 @@ class LinkContract(ContractCase):
         """A link is an entry of its own; C{readLink} gives back its text."""
         fileSystem = self.makeFileSystem(links="within-root")
         links = ISymbolicLinks(fileSystem)
-        verifyObject(ISymbolicLinks, links)
+        verifyObject(ISymbolicLinks, links, tentative=True)
         for name, text in (("l", "f"), ("m", "/d/e"), ("n", "../x/\udcff"), ("o", "no")):
             await links.makeLink(at(name), text)
             self.assertEqual(await links.readLink(at(name)), text)
@@ -184,7 +184,7 @@ class CapabilityContract(ContractCase):
         fileSystem = self.makeFileSystem()
         await write(fileSystem, "f", b"")
         usage = ISpaceUsage(fileSystem)
-        verifyObject(ISpaceUsage, usage)
+        verifyObject(ISpaceUsage, usage, tentative=True)
         for text in ("/", "f", "new"):
             room = await usage.space(at(text))
             self.assertGreater(room.free, 0)
@@ -195,7 +195,7 @@ class CapabilityContract(ContractCase):
         """A copy is a file of its own."""
         fileSystem = self.makeFileSystem()
         copies = IServerSideCopy(fileSystem)
-        verifyObject(IServerSideCopy, copies)
+        verifyObject(IServerSideCopy, copies, tentative=True)
         content = bytes(range(256)) * 5000
         await write(fileSystem, "f", content)
         await write(fileSystem, "empty", b"")
@@ -232,7 +232,7 @@ class CapabilityContract(ContractCase):
         """Digests of whole files and of ranges, by known algorithms."""
         fileSystem = self.makeFileSystem()
         sums = IChecksums(fileSystem)
-        verifyObject(IChecksums, sums)
+        verifyObject(IChecksums, sums, tentative=True)
         content = bytes(range(256)) * 50_000
         await write(fileSystem, "f", content)
         for algorithm in ("md5", "sha1", "sha256", "sha512", "blake2b"):

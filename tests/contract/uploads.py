@@ -3,7 +3,7 @@ The contract of uploads: invisible until they are whole, exactly one ending, and
 broken one leaves.
 """
 
-from filehub.attributes import Disposition
+from filehub.attributes import AttributeChanges, Disposition
 from filehub.errors import (
     AlreadyExists,
     Busy,
@@ -51,8 +51,6 @@ class WritingContract(ContractCase):
         """Permission bits that were given to a name survive its new content."""
         fileSystem = self.makeFileSystem()
         await write(fileSystem, "f", b"old")
-        from filehub.attributes import AttributeChanges
-
         await fileSystem.setAttributes(at("f"), AttributeChanges(mode=0o600))
         await write(fileSystem, "f", b"new")
         self.assertEqual((await fileSystem.stat(at("f"))).mode, 0o600)

@@ -2,7 +2,6 @@
 Trees on disk for tests, and ways to hurt them.
 """
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +82,7 @@ class FailingOS:
                 if self._function == "close":
                     # Linux closes it, and tells of what went wrong before.
                     real(*args, **kwargs)
-                raise OSError(self._code, errno.errorcode[self._code])
+                raise OSError(self._code, os.strerror(self._code))
             return real(*args, **kwargs)
 
         return call
