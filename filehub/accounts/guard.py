@@ -16,13 +16,16 @@ a new method without a row fails the suite.  What the rows cannot say:
   - Changing the mode needs C{M}, changing times C{T}; only what is asked for counts.
   - A drop box (C{w} without C{l}, C{r} and C{d}) takes new files only: nothing is
     replaced or continued there.
-  - Renaming must not disclose: a target that may be read, or below which something
-    may be, needs a source that may be read.  And a directory with a stricter rule
-    somewhere below it, or below where it would go, cannot be renamed at all.
+  - Renaming must not disclose: a target that may be read or listed, or below which
+    something may be, needs a source that may be, too.  And a directory with a stricter
+    rule somewhere below it, or below where it would go, cannot be renamed at all.
+  - Renaming over an existing file needs C{d} or C{w} at the target on top.
   - Listings leave out names that the account may do nothing with.
-  - New names without control characters, so that no listing and no log is forged.
+  - New names, and what new links say, without control characters, so that no listing
+    and no log is forged.
 
-A denial never depends on whether the file exists: the policy is asked first.
+A denial never depends on whether the file exists: the policy is asked first, and what
+goes wrong on the way to a place where nothing may be done is a denial, too.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from filehub.attributes import (
     FileAttributes,
     SpaceUsage,
 )
-from filehub.errors import InvalidName, PermissionDenied
+from filehub.errors import AlreadyExists, FileSystemError, InvalidName, PermissionDenied
 from filehub.interfaces import (
     IChecksums,
     IDirectoryHandle,
@@ -59,6 +62,8 @@ P = Permission
 
 #: To know of a file at all.
 _SEE: Final = P.ENTER | P.LIST | P.RETRIEVE
+#: What shows content and names that lie below.
+_DISCLOSING: Final = P.LIST | P.RETRIEVE
 
 
 class Row(NamedTuple):
@@ -131,9 +136,15 @@ class Denial(PermissionDenied):
 class GuardedFileSystem:
     """See this module's introduction."""
 
-    def __init__(self, inner: IFileSystem, policy: IPermissionPolicy) -> None:
+    def __init__(
+        self, inner: IFileSystem, policy: IPermissionPolicy, *, anyNames: bool = False
+    ) -> None:
+        """
+        @param anyNames: take new names with control characters, too.
+        """
         self._inner = inner
         self._policy = policy
+        self._anyNames = anyNames
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
@@ -149,7 +160,13 @@ class GuardedFileSystem:
 
         @raise Denial: they are not.
         """
-        canonical = await self._inner.resolve(path, followFinal=row.follow)
+        try:
+            canonical = await self._inner.resolve(path, followFinal=row.follow)
+        except FileSystemError:
+            # That there is a loop, or a file in the way, is something to know.
+            if not self._policy.permissionsFor(path):
+                raise self._denial(path, path, "needs some permission") from None
+            raise
         granted = self._policy.permissionsFor(canonical)
         missing = row.every & ~granted
         if missing:
@@ -157,8 +174,13 @@ class GuardedFileSystem:
         if row.some and not row.some & granted:
             raise self._denial(path, canonical, f"needs one of {formatPermissions(row.some)}")
         if row.creates and not canonical.name.isprintable():
-            _refuseControls(canonical)
+            self._refuseControls(canonical.name, path)
         return canonical
+
+    def _refuseControls(self, text: str, path: VirtualPath) -> None:
+        """Not printable is more than control characters: look again, slowly."""
+        if not self._anyNames and any(each < " " or "\x7f" <= each < "\xa0" for each in text):
+            raise InvalidName(path, "control characters in a new name")
 
     def _denial(self, path: VirtualPath, canonical: VirtualPath, need: str) -> Denial:
         return Denial(path, f"{need} at {canonical}: {self._policy.reasonFor(canonical)}")
@@ -213,15 +235,22 @@ class GuardedFileSystem:
         destination = await self._admit(rows[1], target)
         before = self._policy.permissionsFor(canonical)
         after = self._policy.permissionsFor(destination)
-        if P.RETRIEVE in self._policy.loosestBelow(destination) and P.RETRIEVE not in before:
-            raise self._denial(source, canonical, "needs r, as the new place can be read")
-        if replace and not after & (P.DELETE | P.STORE):
-            raise self._denial(target, destination, "needs one of dw to replace a file")
+        gained = self._policy.loosestBelow(destination) & _DISCLOSING & ~before
+        if gained:
+            need = f"needs {formatPermissions(gained)}, as the new place has it"
+            raise self._denial(source, canonical, need)
         for place, granted, asked in ((canonical, before, source), (destination, after, target)):
             if self._policy.strictestBelow(place) != granted:
                 raise self._denial(asked, place, "a stricter rule below it forbids renaming")
-        replace = replace and not self._isDropBox(destination)
-        await self._inner.rename(canonical, destination, replace=replace)
+        mayReplace = after & (P.DELETE | P.STORE) and not self._isDropBox(destination)
+        try:
+            await self._inner.rename(canonical, destination, replace=bool(replace and mayReplace))
+        except AlreadyExists:
+            if replace and not mayReplace:
+                raise self._denial(
+                    target, destination, "needs d, or w, to replace a file"
+                ) from None
+            raise
 
     async def setAttributes(self, path: VirtualPath, changes: AttributeChanges) -> None:
         """See L{IFileSystem.setAttributes}."""
@@ -270,6 +299,8 @@ class GuardedFileSystem:
     async def makeLink(self, path: VirtualPath, target: str) -> None:
         """See L{ISymbolicLinks.makeLink}."""
         canonical = await self._admit(GUARDED["makeLink"][0], path)
+        if not target.isprintable():
+            self._refuseControls(target, path)
         await ISymbolicLinks(self._inner).makeLink(canonical, target)
 
     async def space(self, path: VirtualPath) -> SpaceUsage:
@@ -297,12 +328,6 @@ _STORING: Final = GUARDED["openForWriting"][0]._replace(every=P.STORE)
 _APPENDING: Final = GUARDED["openForWriting"][0]._replace(every=P.APPEND)
 
 
-def _refuseControls(path: VirtualPath) -> None:
-    """Not printable is more than control characters: look again, slowly."""
-    if any(each < " " or "\x7f" <= each < "\xa0" for each in path.name):
-        raise InvalidName(path, "control characters in a new name")
-
-
 @implementer(IDirectoryHandle)
 class _FilteredDirectory:
     """A listing without the names that the account may do nothing with."""
@@ -317,12 +342,17 @@ class _FilteredDirectory:
     async def nextPage(self) -> Sequence[DirectoryEntry]:
         """See L{IDirectoryHandle.nextPage}."""
         while page := await self._inner.nextPage():
-            shown = [
-                entry for entry in page if self._policy.permissionsFor(self._path.child(entry.name))
-            ]
+            shown = [entry for entry in page if self._isSeen(entry.name)]
             if shown:
                 return shown
         return []
+
+    def _isSeen(self, name: str) -> bool:
+        try:
+            return bool(self._policy.permissionsFor(self._path.child(name)))
+        except InvalidName:
+            # Deeper than any path: nothing can be done with it.
+            return False
 
     async def close(self) -> None:
         """See L{IDirectoryHandle.close}."""

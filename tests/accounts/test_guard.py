@@ -17,6 +17,7 @@ from zope.interface.interface import InterfaceClass, Method
 from filehub import interfaces
 from filehub.accounts.audit import AuditedFileSystem
 from filehub.accounts.guard import CAPABILITIES, GUARDED, Denial, GuardedFileSystem
+from filehub.accounts.policy import RulePolicy
 from filehub.attributes import AttributeChanges, Disposition, FileType
 from filehub.errors import (
     AlreadyExists,
@@ -35,10 +36,11 @@ from filehub.interfaces import (
     ISpaceUsage,
     ISymbolicLinks,
 )
-from filehub.paths import VirtualPath
+from filehub.paths import MAXIMUM_DEPTH, VirtualPath
+from filehub.permissions import NOTHING, Permission
 from filehub.vfs._memorynodes import Node
 from filehub.vfs.memory import MemoryFileSystem, MemoryTree
-from tests.accounts.doubles import Events, at, connection, now, policy
+from tests.accounts.doubles import Events, at, connection, now, policy, rules
 
 LETTERS = "elradfmwMT"
 
@@ -312,6 +314,34 @@ class MatrixTests(SynchronousTestCase):
                 self.assertIsNone(error, name)
 
 
+class ForbiddenWayTests(SynchronousTestCase):
+    """What goes wrong before the policy is asked about where a path leads."""
+
+    def test_loopsAndFilesInTheWay(self) -> None:
+        """In a forbidden place they look like everything else: denied."""
+        tree = MemoryTree(links="within-root")
+        link(tree, "/secret/loop", "loop")
+        tree.putFile("/secret/file", b"")
+        for table in ({"/": LETTERS, "/secret": ""}, {}):
+            guarded = GuardedFileSystem(MemoryFileSystem(tree), policy(table))
+            for name in ("loop", "loop/x", "file/x", "missing/x", "missing"):
+                for work in (
+                    read(guarded, at(f"/secret/{name}")),
+                    guarded.resolve(at(f"/secret/{name}")),
+                    guarded.makeDirectory(at(f"/secret/{name}/new")),
+                ):
+                    with self.assertRaises(Denial):
+                        now(work)
+
+    def test_loopElsewhere(self) -> None:
+        """Where something may be done, a loop is a loop."""
+        tree = MemoryTree(links="within-root")
+        link(tree, "/loop", "loop")
+        guarded = GuardedFileSystem(MemoryFileSystem(tree), policy({"/": "w"}))
+        with self.assertRaises(TooManyLinks):
+            now(guarded.resolve(at("/loop")))
+
+
 class FinalLinkTests(SynchronousTestCase):
     """A link as the last name of a path."""
 
@@ -494,6 +524,26 @@ class RenameTests(SynchronousTestCase):
         now(guarded.rename(at("/bright/file"), at("/dark/file"), replace=True))
         self.assertEqual(self.tree.content("/dark/file"), b"public")
 
+    def test_notReplacing(self) -> None:
+        """
+        FTP always asks to replace: to a new name C{f} is enough for that, and what is
+        there stands.
+        """
+        guarded = self.guard({"/": "elrf"})
+        now(guarded.rename(at("/bright/file"), at("/bright/new"), replace=True))
+        self.assertEqual(self.tree.content("/bright/new"), b"public")
+        with self.assertRaises(Denial) as caught:
+            now(guarded.rename(at("/bright/new"), at("/dark/file"), replace=True))
+        self.assertEqual(caught.exception.path, at("/dark/file"))
+        self.assertEqual(self.tree.content("/dark/file"), b"secret")
+
+    def test_namesIntoTheLight(self) -> None:
+        """What may not be listed does not move to where it, or something in it, may be."""
+        table = {"/dark": "erf", "/elsewhere": "elrf"}
+        self.assertIn("needs l", self.denied(table, "/dark/folder", "/elsewhere/new"))
+        table = {"/dark": "f", "/elsewhere": "f", "/elsewhere/new/inside": "fl"}
+        self.assertIn("needs l", self.denied(table, "/dark/folder", "/elsewhere/new"))
+
 
 class ListingTests(SynchronousTestCase):
     """Names that an account may do nothing with."""
@@ -542,6 +592,26 @@ class ListingTests(SynchronousTestCase):
             self.names({"/list": "l", "/list/a": "", "/list/b": "", "/list/hidden": ""}), []
         )
 
+    def test_tooDeep(self) -> None:
+        """A name deeper than any path, which others put there, spoils no listing."""
+        deep = "/list" + "/d" * (MAXIMUM_DEPTH - 1)
+        self.tree.putDirectory(deep)
+        node = self.tree.find(at(deep))
+        node.children["unreachable"] = self.tree.newNode(FileType.REGULAR)
+        self.assertEqual(self.names({"/list": "l", f"{deep[:-2]}/x": ""}, deep), ["unreachable"])
+        self.assertEqual(self.names({"/": LETTERS, deep: "l", "/x": ""}, deep), ["unreachable"])
+        guarded = GuardedFileSystem(MemoryFileSystem(self.tree), _Uneven(rules({"/": "l"})))
+        handle = now(guarded.openDirectory(at(deep)))
+        self.assertEqual(list(now(handle.nextPage())), [])
+
+
+class _Uneven(RulePolicy):
+    """An embedder's policy, under which every directory has exceptions."""
+
+    def strictestBelow(self, path: VirtualPath) -> Permission:
+        """There is always something below that nothing may be done with."""
+        return NOTHING
+
 
 class NewNameTests(SynchronousTestCase):
     """Names that would forge a listing or a log."""
@@ -578,6 +648,24 @@ class NewNameTests(SynchronousTestCase):
                 with self.assertRaises(InvalidName):
                     now(work)
         self.assertEqual(snapshot(tree.root), before)
+
+    def test_whatLinksSay(self) -> None:
+        """Listings show where a link leads, so that is held to the same."""
+        tree = MemoryTree(links="within-root")
+        guarded = GuardedFileSystem(MemoryFileSystem(tree), policy({"/": LETTERS}))
+        for text in ("a\r\nb", "\x1b[2J", "x/\x7f"):
+            with self.assertRaises(InvalidName):
+                now(guarded.makeLink(at("/link"), text))
+        self.assertEqual(tree.root.children, {})
+        now(guarded.makeLink(at("/link"), "../ä/\u200b"))
+
+    def test_allowed(self) -> None:
+        """An embedder may take any name."""
+        tree = MemoryTree(links="within-root")
+        guarded = GuardedFileSystem(MemoryFileSystem(tree), policy({"/": LETTERS}), anyNames=True)
+        now(store(guarded, VirtualPath(("a\nb",)), CREATE, b"x"))
+        now(guarded.makeLink(at("/link"), "a\nb"))
+        self.assertEqual(list(tree.root.children), ["a\nb", "link"])
 
     def test_taken(self) -> None:
         """Other unusual names are names."""
