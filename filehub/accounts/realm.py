@@ -1,5 +1,12 @@
 """
 From an avatar's name to an avatar.
+
+A session begins in the account's home.  One that does not exist, or that the account
+may not enter, is no reason to shut the account out: the session then begins in the
+nearest directory above it that can be entered, at worst in the root, where everybody
+may stand (what can be seen there is another matter), and the log says so.  TFTP has no
+current directory: a home there is but the beginning of relative names, and stays as it
+is.
 """
 
 from __future__ import annotations
@@ -11,6 +18,7 @@ from twisted.cred.checkers import ANONYMOUS
 from twisted.cred.error import LoginDenied
 from twisted.cred.portal import IRealm
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
 from filehub.accounts.account import FileAccount
@@ -18,11 +26,14 @@ from filehub.accounts.policy import RulePolicy
 from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord, AccountSource
 from filehub.accounts.stack import AccountView
 from filehub.credentials import ConnectionInfo
+from filehub.errors import Busy, FileSystemError, StorageUnavailable
 from filehub.interfaces import IEventSink, IFileAccount, IStorage
-from filehub.paths import VirtualPath
+from filehub.paths import VirtualPath, decodeName
 
 #: Accounts whose layers are kept between logins.
 _REMEMBERED: Final = 1024
+#: The protocol whose clients have no current directory.
+_STATELESS: Final = "tftp"
 
 _Avatar = tuple[type[Interface], Any, Callable[[], None]]
 
@@ -39,6 +50,8 @@ class FileHubRealm:
     and hands that to any of the protocol factories.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         source: AccountSource,
@@ -52,7 +65,8 @@ class FileHubRealm:
         self._source = source
         self._mounts = dict(mounts)
         self._sink = sink
-        self._views: dict[AccountRecord, AccountView] = {}
+        #: By whether it is the anonymous account, and its name.
+        self._views: dict[tuple[bool, str], tuple[AccountRecord, AccountView]] = {}
 
     def requestAvatar(
         self, avatarId: Any, mind: Any, *interfaces: type[Interface]
@@ -68,18 +82,22 @@ class FileHubRealm:
     async def _request(
         self, avatarId: Any, mind: Any, interfaces: tuple[type[Interface], ...]
     ) -> _Avatar:
-        if avatarId is ANONYMOUS:
+        anonymous = avatarId is ANONYMOUS
+        if anonymous:
             name, record = ANONYMOUS_NAME, await self._source.findAnonymous()
         else:
-            name = avatarId.decode("utf-8") if isinstance(avatarId, bytes) else avatarId
+            name = decodeName(avatarId) if isinstance(avatarId, bytes) else avatarId
             record = await self._source.find(name)
         if record is None or not record.enabled:
             raise LoginDenied("no such account")
         connection = mind if isinstance(mind, ConnectionInfo) else None
-        view = self._viewOf(record)
+        view = self._viewOf(record, anonymous)
+        home = record.home
+        if connection is None or connection.protocol != _STATELESS:
+            home = await self._nearestHome(record, view)
         account = FileAccount(
             record.name,
-            record.home,
+            home,
             view.forConnection(record.name, connection, self._sink),
             view.policy,
             record.limits,
@@ -90,12 +108,37 @@ class FileHubRealm:
                 return interface, avatar, _nothingToDo
         raise TypeError(f"the account {name} provides none of {interfaces}")
 
-    def _viewOf(self, record: AccountRecord) -> AccountView:
-        # A record is immutable: one that was changed is another one.
-        view = self._views.get(record)
-        if view is None:
+    async def _nearestHome(self, record: AccountRecord, view: AccountView) -> VirtualPath:
+        place = record.home
+        while place.segments:
+            try:
+                if await view.canEnter(place):
+                    break
+            except (Busy, StorageUnavailable):
+                # That says nothing about the home, and will pass.
+                return record.home
+            except FileSystemError:
+                pass
+            place = place.parent
+        if place != record.home and not view.lacksHome:
+            view.lacksHome = True
+            self._log.warn(
+                "{account} cannot enter its home {home}: sessions begin in {place}",
+                account=record.name,
+                home=record.home,
+                place=place,
+            )
+        return place
+
+    def _viewOf(self, record: AccountRecord, anonymous: bool) -> AccountView:
+        # A record is immutable: one that was changed is another one.  Mostly it is the
+        # very same, and nothing of it has to be compared.
+        key = anonymous, record.name
+        known, view = self._views.get(key, (None, None))
+        if view is None or (known is not record and known != record):
             if len(self._views) >= _REMEMBERED:
                 self._views.clear()
             policy = RulePolicy(record.rules, record.groupRules)
-            view = self._views[record] = AccountView(record.name, self._mounts, policy)
+            view = AccountView(record.name, self._mounts, policy)
+            self._views[key] = record, view
         return view

@@ -4,7 +4,9 @@ The only place that puts the layers of a file system together:
     Audited( Guarded( MountTable( the account's view of each storage )))
 
 Audit is outermost, so that denials are recorded; the guard is next, so that nothing
-below it is reached without a permission.
+below it is reached without a permission.  What counts usage belongs inside of the
+guard, so that a denied upload reserves nothing.  (A single storage at the root needs
+no mount table.)
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from filehub.accounts.guard import GuardedFileSystem
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IEventSink, IFileSystem, IPermissionPolicy, IStorage
 from filehub.paths import VirtualPath
-from filehub.vfs.mount import MountTable
+from filehub.permissions import Permission
+from filehub.vfs.mount import mounted
 
 
 class AccountView:
@@ -25,14 +28,27 @@ class AccountView:
     shared by all its sessions.
     """
 
-    __slots__ = ("guarded", "policy")
+    __slots__ = ("guarded", "lacksHome", "policy")
 
     def __init__(
         self, name: str, mounts: Mapping[VirtualPath, IStorage], policy: IPermissionPolicy
     ) -> None:
         views = {point: storage.viewFor(name) for point, storage in mounts.items()}
         self.policy = policy
-        self.guarded = GuardedFileSystem(MountTable(views), policy)
+        #: Has it been said that its home cannot be entered?
+        self.lacksHome = False
+        self.guarded = GuardedFileSystem(mounted(views), policy)
+
+    async def canEnter(self, path: VirtualPath) -> bool:
+        """
+        Is this a directory that may be made the current one?
+
+        @raise FileSystemError: it is not there, or cannot be reached.
+        """
+        canonical = await self.guarded.resolve(path)
+        if Permission.ENTER not in self.policy.permissionsFor(canonical):
+            return False
+        return (await self.guarded.stat(canonical)).isDirectory
 
     def forConnection(
         self, name: str, connection: ConnectionInfo | None, sink: IEventSink | None

@@ -11,6 +11,7 @@ from twisted.cred.checkers import ANONYMOUS, InMemoryUsernamePasswordDatabaseDon
 from twisted.cred.credentials import Anonymous, UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
+from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.components import registerAdapter
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface, implementer
@@ -29,11 +30,11 @@ from filehub.accounts.records import (
     AccountTable,
 )
 from filehub.attributes import Disposition
-from filehub.errors import NotFound
+from filehub.errors import NotFound, StorageUnavailable
 from filehub.events import Denied
 from filehub.interfaces import IFileAccount, IFileSystem
-from filehub.paths import ROOT
-from filehub.vfs.memory import MemoryTree
+from filehub.paths import ROOT, VirtualPath
+from filehub.vfs.memory import MemoryFileSystem, MemoryTree
 from tests.accounts.doubles import Events, at, connection, now, rules
 
 ANN = AccountRecord("ann", home=at("/home/ann"), rules=rules({"/": "elr", "/home/ann": "elrw"}))
@@ -66,6 +67,9 @@ class RealmTests(SynchronousTestCase):
         self.sink = Events()
         self.table = AccountTable([ANN, BOB], NOBODY)
         self.realm = FileHubRealm(self.table, {ROOT: self.tree}, sink=self.sink)
+        self.logged: list[Any] = []
+        globalLogPublisher.addObserver(self.logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
 
     def avatar(self, name: Any = b"ann", mind: Any = None, *interfaces: Any) -> Any:
         """The avatar alone."""
@@ -103,6 +107,78 @@ class RealmTests(SynchronousTestCase):
         logout()
         wrong = portal.login(UsernamePassword(b"ann", b"wrong"), None, IFileAccount)
         self.failureResultOf(wrong, UnauthorizedLogin)
+
+    def home(self, home: str, table: dict[str, str], mind: Any = None) -> str:
+        """Where a session of an account with this home begins."""
+        record = AccountRecord("eve", home=at(home), rules=rules(table))
+        self.table._accounts["eve"] = record
+        return str(self.avatar(b"eve", mind).home)
+
+    def warnings(self) -> list[tuple[str, str]]:
+        """Home and beginning of the sessions, as far as they were told."""
+        found = [
+            (str(event["home"]), str(event["place"]))
+            for event in self.logged
+            if event["log_level"] is LogLevel.warn
+        ]
+        self.logged.clear()
+        return found
+
+    def test_home(self) -> None:
+        """A home that is there and can be entered needs no C{e} above it."""
+        self.assertEqual(self.home("/home/ann", {"/home/ann": "e"}), "/home/ann")
+        self.assertEqual(self.home("/", {}), "/")
+        self.assertEqual(self.warnings(), [])
+
+    def test_nearestHome(self) -> None:
+        """
+        A home that is missing, that is a file, or that may not be entered: the nearest
+        directory above that can be; the log says so, once for each account.
+        """
+        for home, table, expected in (
+            ("/home/eve/deep", {"/": "elr"}, "/home"),
+            ("/home/ann", {"/": "elr", "/home/ann": "lr"}, "/home"),
+            ("/home/ann", {"/": "elr", "/home": ""}, "/"),
+            ("/pub/file", {"/": "elr"}, "/pub"),
+            ("/home/ann", {}, "/"),
+            ("/" + "x" * 255 + "/x", {"/": "elr"}, "/"),
+        ):
+            for _ in range(3):
+                self.assertEqual(self.home(home, table), expected)
+                self.assertEqual(self.home(home, table, connection()), expected)
+            self.assertEqual(self.warnings(), [(home, expected)])
+        self.assertEqual(self.sink.seen, [])
+
+    def test_homeBehindALink(self) -> None:
+        """What counts is where it leads."""
+        tree = MemoryTree(links="within-root")
+        tree.putDirectory("/real")
+        now(tree.viewFor("").makeLink(at("/link"), "real"))
+        self.realm = FileHubRealm(self.table, {ROOT: tree})
+        self.assertEqual(self.home("/link", {"/": "elr"}), "/link")
+        self.assertEqual(self.home("/link", {"/": "elr", "/real": "l"}), "/")
+
+    def test_homeInTrouble(self) -> None:
+        """A storage that has trouble just now keeps nobody from his home."""
+
+        async def trouble(_: Any, path: VirtualPath) -> None:
+            raise StorageUnavailable(path)
+
+        self.patch(MemoryFileSystem, "stat", trouble)
+        self.assertEqual(self.home("/home/ann", {"/": "elr"}), "/home/ann")
+        self.assertEqual(self.warnings(), [])
+
+    def test_homeWithoutDirectory(self) -> None:
+        """For TFTP a home is the beginning of names: nothing has to be there."""
+        mind = connection(protocol="tftp")
+        for table in ({}, {"/": "r"}):
+            self.assertEqual(self.home("/boot/later", table, mind), "/boot/later")
+        self.assertEqual(self.warnings(), [])
+
+    def test_strangeNames(self) -> None:
+        """Names of foreign checkers that are not UTF-8 are unknown, like others."""
+        asking = self.realm.requestAvatar(b"\xff\xfe", None, IFileAccount)
+        self.failureResultOf(asking, LoginDenied)
 
     def test_textName(self) -> None:
         """Checkers of other applications may name avatars with text."""
