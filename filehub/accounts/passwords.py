@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from collections import OrderedDict
 from typing import Any, Final
 
@@ -20,6 +21,11 @@ from filehub.errors import LimitExceeded
 
 #: OWASP's minimum for argon2id: 19 MiB, two passes, one lane; some 40 ms.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+#: A PHC string: parameters, at least 8 bytes of salt, at least 12 of hash.
+_PHC: Final = re.compile(
+    r"\$argon2(?:id|i|d)\$v=[0-9]+\$m=[0-9]+,t=[0-9]+,p=[0-9]+"
+    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
+)
 #: Longer ones are refused before they are hashed.
 MAXIMUM_PASSWORD: Final = 1024
 
@@ -41,8 +47,20 @@ def isAcceptable(password: bytes) -> bool:
 
 
 def isUsableHash(stored: str) -> bool:
-    """Can a password ever match this?  Empty and locked fields (C{!}, C{*}) cannot."""
-    return stored.startswith("$argon2")
+    """
+    Can a password ever match this?  Empty and locked fields (C{!}, C{*}) cannot, and
+    neither can a hash that was mangled on its way here.
+    """
+    return _PHC.fullmatch(stored) is not None
+
+
+def needsRehash(stored: str) -> bool:
+    """
+    Was this made with other parameters than L{hashPassword} uses now?
+
+    @param stored: a usable hash.
+    """
+    return _HASHER.check_needs_rehash(stored)
 
 
 def _verify(stored: str, password: bytes) -> bool:

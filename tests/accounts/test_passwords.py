@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from argon2 import extract_parameters
+from argon2 import PasswordHasher, Type, extract_parameters
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +18,7 @@ from filehub.accounts.passwords import (
     hashPassword,
     isAcceptable,
     isUsableHash,
+    needsRehash,
 )
 from filehub.errors import LimitExceeded
 from tests.accounts.doubles import CHEAP, CountingHasher, Threads
@@ -57,6 +58,28 @@ class HashTests(SynchronousTestCase):
         for stored in LOCKED:
             self.assertFalse(isUsableHash(stored), stored)
         self.assertTrue(isUsableHash(CHEAP.hash(b"x")))
+
+    def test_mangled(self) -> None:
+        """
+        A hash that lost a part on its way into the file is none: it would be checked in
+        no time, and tell that the account exists.
+        """
+        whole = CHEAP.hash(b"x")
+        for bad in (
+            whole.replace("$argon2id", "argon2id"), whole.rpartition("$")[0], whole + "\n",
+            whole.rpartition("$")[0] + "$", whole.replace("t=1", "t="), whole + "é", " " + whole,
+            whole.replace("$v=19", ""), "$argon2id$v=19$...",
+        ):  # fmt: skip
+            self.assertFalse(isUsableHash(bad), bad)
+        for kind in Type:
+            hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1, type=kind)
+            self.assertTrue(isUsableHash(hasher.hash(b"x")))
+
+    def test_rehash(self) -> None:
+        """Other parameters than today's are told."""
+        self.assertTrue(needsRehash(CHEAP.hash(b"x")))
+        self.patch(passwords, "_HASHER", CHEAP)
+        self.assertFalse(needsRehash(hashPassword(b"x")))
 
 
 class VerifierTests(SynchronousTestCase):
