@@ -216,29 +216,30 @@ class FileHubService(MultiService):
                 _log.failure("something could not be closed")
 
 
-def giveUp(error: ConfigurationError, pidFile: str | None = None) -> NoReturn:
+def giveUp(
+    error: ConfigurationError, pidFile: str | None = None, statusPipe: int | None = None
+) -> NoReturn:
     """
-    Say what is wrong on standard error, a line each, and end the process.
+    Say what is wrong, a line each, and end the process.
 
     @param pidFile: what twistd has written and now would leave behind.
+    @param statusPipe: how to reach the process that the operator started, which waits
+        for word from this one.  Then it is said there and in the log, because standard
+        error leads nowhere; otherwise on standard error.
     """
     for line in str(error).splitlines():
-        print(f"filehub: {line}", file=sys.__stderr__, flush=True)
+        if statusPipe is None:
+            print(f"filehub: {line}", file=sys.__stderr__, flush=True)
+        else:
+            _log.critical("{line}", line=line)
     if pidFile:
         with suppress(OSError, ValueError):
             if int(Path(pidFile).read_text()) == os.getpid():
                 os.unlink(pidFile)
+    if statusPipe is not None:
+        # The protocol of twistd's _waitForStart: a status and a text, 100 bytes at most.
+        os.write(statusPipe, b"1 " + str(error).encode("utf-8", "replace")[:98])
     raise SystemExit(1)
-
-
-def tellParent(error: ConfigurationError) -> NoReturn:
-    """
-    The same in the background, where standard error leads nowhere: log it, and let
-    twistd hand it to the process that the operator started, which waits for word.
-    """
-    for line in str(error).splitlines():
-        _log.critical("{line}", line=line)
-    raise error
 
 
 def checkPrivileges() -> None:

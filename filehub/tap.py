@@ -8,7 +8,6 @@ import codecs
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,7 +103,7 @@ def makeService(options: Options) -> IService:
     from filehub.config.building import buildService
     from filehub.config.embedded import embeddedConfiguration, welcome
     from filehub.config.loading import loadConfiguration
-    from filehub.service import giveUp, raiseLimits, tellParent
+    from filehub.service import giveUp, raiseLimits
 
     parent = getattr(options, "parent", None) or {}
     reactor = _monotonicReactor()
@@ -126,7 +125,8 @@ def makeService(options: Options) -> IService:
     if options["config"] is None:
         service.whenListening = lambda: _tell(welcome(service, options), daemonises)
     service.observer = observer
-    service.giveUp = tellParent if daemonises else partial(giveUp, pidFile=parent.get("pidfile"))
+    # The pipe appears when twistd goes into the background.
+    service.giveUp = lambda error: giveUp(error, parent.get("pidfile"), parent.get("statusPipe"))
     return service
 
 
