@@ -138,6 +138,16 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
         for index, name in enumerate(names):
             if name in names[:index]:
                 complain(f"found {name!r} a second time, expected it once", kind, index, "name")
+    for rules, place in (
+        *((group.rule, ("group", index)) for index, group in enumerate(values.group)),
+        *((user.rule, ("user", index)) for index, user in enumerate(values.user)),
+        (values.anonymous.rule, ("anonymous",)),
+    ):
+        paths = [rule.path for rule in rules]
+        for index, path in enumerate(paths):
+            if path in paths[:index]:
+                text = f"found {path} a second time, expected it once"
+                complain(text, *place, "rule", index, "path")
     for index, user in enumerate(values.user):
         if user.name.lower() in ("anonymous", "ftp"):
             complain(
