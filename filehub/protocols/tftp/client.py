@@ -35,6 +35,7 @@ from filehub.events import Outcome
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.alarms import Alarms
+from filehub.protocols.tftp.alarms import Alarms
 from filehub.protocols.tftp.asking import Question
 from filehub.protocols.tftp.options import PLAIN, Terms, parseNumber
 from filehub.protocols.tftp.ports import OwnPort
@@ -180,6 +181,7 @@ class TFTPClient:
         """Stay until no last ACK has to be repeated any more."""
         for transfer in list(self._lingering):
             await transfer.whenClosed()
+        self._alarms.stop()
 
     async def _ask(self, write: bool, name: str, size: int, *, withOptions: bool) -> _Transfer:
         try:
