@@ -40,15 +40,17 @@ class WritePolicy:
     @ivar sync: is a commit finished only when the disk has it?
     @ivar mode: permission bits of new files, whatever the umask.
     @ivar procLinks: can an unnamed file be given a name through C{/proc}?
+    @ivar distant: may a write fail as late as when the file is closed?
     """
 
     partial: Partial
     sync: bool
     mode: int
     procLinks: bool
+    distant: bool
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Place:
     """
     The name that a draft is for.
@@ -82,6 +84,7 @@ class Draft(ABC):
     """
 
     prompt = False
+    _locked = False
 
     def __init__(self, place: Place, descriptor: int, position: int) -> None:
         self.place = place
@@ -106,7 +109,9 @@ class Draft(ABC):
 
     def close(self) -> None:
         """Let go of everything but the descriptor."""
-        unlock(self.descriptor)
+        if self._locked:
+            # Now, for the descriptor may be lent, or closed by a worker later on.
+            unlock(self.descriptor)
         os.close(self.place.directory)
 
     def _settle(self, mode: int) -> None:
@@ -119,7 +124,7 @@ class Draft(ABC):
         """Learn now of what would only be told at the very end."""
         if self.place.policy.sync:
             os.fsync(self.descriptor)
-        else:
+        elif self.place.policy.distant:
             # Network file systems report lost writes when a descriptor is closed, any
             # descriptor of the file; ours stays open beyond the moment that counts.
             os.close(os.dup(self.descriptor))
@@ -160,7 +165,7 @@ class NewDraft(Draft):
                 self._mode,
                 dir_fd=self._hidden[0],
             )
-            tryLock(descriptor)
+            self._locked = tryLock(descriptor)
         super().__init__(place, descriptor, 0)
         self.prompt = not policy.sync
 
@@ -203,7 +208,7 @@ class NewDraft(Draft):
 
     def _hide(self, hidden: tuple[int, bytes]) -> None:
         # Locked before it has a name, or a sweep could take it for a leftover.
-        tryLock(self.descriptor)
+        self._locked = tryLock(self.descriptor)
         _link(self.descriptor, *hidden)
         self._hidden = hidden
 
@@ -317,6 +322,8 @@ class PartDraft(Draft):
     @param descriptor: of the part, locked.
     """
 
+    _locked = True
+
     def publish(self) -> os.stat_result:
         """See L{Draft.publish}."""
         self._settle(self.place.policy.mode)
@@ -358,6 +365,8 @@ class AppendDraft(Draft):
 
     @param descriptor: of the published file, locked.
     """
+
+    _locked = True
 
     def __init__(self, place: Place, descriptor: int, status: os.stat_result) -> None:
         self._before = status

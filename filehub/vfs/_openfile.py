@@ -27,21 +27,25 @@ class InPlace:
     A write into the page cache and a change of names on a local file system are some
     microseconds of work in memory, a tenth of what a hop to a worker costs; but when
     the kernel throttles writers or its journal is full they wait for the disk, and
-    nothing can tell in advance.  So it is a bet with a stop-loss: after one call
-    that took longer than C{LIMIT}, everything goes to the workers for C{REST}
-    seconds.  The reactor can lose one such wait in that time, never one per upload.
+    nothing can tell in advance.  So it is a bet with a stop-loss: after one call that
+    took longer than C{LIMIT}, everything goes to the workers for C{REST} seconds, and
+    for twice as long each time that it happens again soon, up to C{LONGEST_REST}.  So
+    a disk that is in trouble costs the reactor one such wait a minute, never one per
+    upload.  (Less than C{LIMIT} is as likely to be another process' turn on this CPU.)
 
     @ivar cached: may what is answered from the kernel's caches, or not at all, be
         asked for?  That is no bet.
     """
 
-    LIMIT: Final = 0.010
-    REST: Final = 5.0
+    LIMIT: Final = 0.020
+    REST: Final = 1.0
+    LONGEST_REST: Final = 60.0
 
     def __init__(self, *, cached: bool, bet: bool) -> None:
         self.cached = cached
         self._bet = bet
         self._resumes = 0.0
+        self._rest = self.REST
 
     @property
     def bet(self) -> bool:
@@ -49,10 +53,7 @@ class InPlace:
         return self._bet and (not self._resumes or self._rested())
 
     def _rested(self) -> bool:
-        if time.monotonic() < self._resumes:
-            return False
-        self._resumes = 0.0
-        return True
+        return time.monotonic() >= self._resumes
 
     def run(self, function: Callable[..., _T], *args: Any) -> _T:
         """Call it here and now, and learn from how long it took."""
@@ -62,7 +63,12 @@ class InPlace:
         finally:
             ended = time.monotonic()
             if ended - began > self.LIMIT:
-                self._resumes = ended + self.REST
+                self._lost(ended)
+
+    def _lost(self, now: float) -> None:
+        recently = self._resumes and now - self._resumes < self.LONGEST_REST
+        self._rest = min(self._rest * 2, self.LONGEST_REST) if recently else self.REST
+        self._resumes = now + self._rest
 
 
 class OpenFile:

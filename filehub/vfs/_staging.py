@@ -53,7 +53,7 @@ def tryLock(descriptor: int) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Give the lock back before the descriptor is closed, which may be later."""
+    """Give the lock back before the descriptor is closed."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 

@@ -109,6 +109,7 @@ class LocalTree:
             sync=fsync == "commit",
             mode=fileMode & 0o777,
             procLinks=hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"),
+            distant=kind == "other",
         )
         self.uploads = Uploads(self.root, self.staging, self.policy)
 

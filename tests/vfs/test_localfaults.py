@@ -22,7 +22,7 @@ from filehub.errors import (
     StorageUnavailable,
 )
 from filehub.interfaces import IDescriptorBacked, IFileSystem, IRandomAccess
-from filehub.vfs import _drafts, _localfile, _staging, _uploads
+from filehub.vfs import _drafts, _localfile, _staging, _uploads, local
 from filehub.vfs.workers import _Job
 from tests.contract.support import at, breakOff, names, read, write
 from tests.vfs.local_support import FailingOS, OnDisk, openDescriptors
@@ -69,7 +69,7 @@ class FaultTests(OnDisk):
         ways = [
             {"fsync": "off", "inPlace": True},
             {"fsync": "commit", "inPlace": False},
-            {"named": True},
+            {"named": True, "kind": "other"},
             {"limit": 2, "fileMode": 0o604},
         ]
         self.faults = 0
@@ -90,6 +90,7 @@ class FaultTests(OnDisk):
         nth: int,
         named: bool = False,
         limit: int = 1000,
+        kind: str = "local",
         **options: Any,
     ) -> bool:
         """One upload with one fault.  @return: whether there was one."""
@@ -101,6 +102,7 @@ class FaultTests(OnDisk):
         patches = [self.patch(_uploads, "COPY_LIMIT", limit)]
         if named:
             patches.append(self.patch(os, "O_TMPFILE", os.O_DIRECTORY))
+        patches.append(self.patch(local, "fileSystemKind", lambda descriptor: kind))
         tree = self.makeTree(partial="delete", **options)
         failing = FailingOS(function, errno.EIO, nth)
         patches += failing.install(self)
@@ -110,7 +112,7 @@ class FaultTests(OnDisk):
         happened = failing.calls >= nth
         self.faults += happened
         await tree.close()
-        place = f"{how} {options} named={named} limit={limit}, {function} number {nth}"
+        place = f"{how} {options} named={named} limit={limit} {kind}, {function} number {nth}"
         restarted = self.makeTree()
         await restarted.sweep()
         content = await self.contentOf(restarted.viewFor("alice"))
@@ -167,6 +169,23 @@ class FaultTests(OnDisk):
         else:
             self.fail("it is not on the disk")
         self.assertEqual(await read(fileSystem, "f"), b"old")
+
+    async def test_errorAtTheClose(self) -> None:
+        """On a network file system, what only C{close} tells of is one too."""
+        self.patch(local, "fileSystemKind", lambda descriptor: "other")
+        fileSystem = self.makeTree().viewFor("alice")
+        await write(fileSystem, "f", b"old")
+        for how in (REPLACE, APPEND):
+            handle = await fileSystem.openForWriting(at("f"), how)
+            await handle.writeAt(handle.position, b"new")
+            patch = self.patch(_drafts, "os", FailingOS("close", errno.EDQUOT))
+            try:
+                await handle.commit()
+            except QuotaExceeded:
+                patch.restore()
+            else:
+                self.fail("the server has not got it")
+            self.assertEqual(await read(fileSystem, "f"), b"old")
 
     async def test_shortWrites(self) -> None:
         """A system that takes a byte at a time is asked again."""

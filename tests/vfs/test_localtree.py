@@ -342,12 +342,14 @@ class HopTests(OnDisk):
         now[0] = 100.0
         handle = await fileSystem.openForWriting(at("d/g"), REPLACE)
         self.assertEqual(await self.hops(handle.writeAt(0, b"quick")), 0)
-        slow[0] = InPlace.LIMIT * 2
-        self.assertEqual(await self.hops(handle.writeAt(0, b"slow")), 0)
-        slow[0] = 0.0
-        self.assertEqual(await self.hops(handle.writeAt(0, b"careful")), 1)
-        now[0] += InPlace.REST + 1
-        self.assertEqual(await self.hops(handle.writeAt(0, b"quick")), 0)
+        for rest in (InPlace.REST, InPlace.REST * 2, InPlace.REST * 4):
+            slow[0] = InPlace.LIMIT * 2
+            self.assertEqual(await self.hops(handle.writeAt(0, b"slow")), 0)
+            slow[0] = 0.0
+            now[0] += rest * 0.9
+            self.assertEqual(await self.hops(handle.writeAt(0, b"careful")), 1)
+            now[0] += rest * 0.2
+            self.assertEqual(await self.hops(handle.writeAt(0, b"quick")), 0)
         await handle.abort()
 
     async def test_leases(self) -> None:
