@@ -104,6 +104,7 @@ class PasswordVerifier:
         self._key = os.urandom(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
         self._dummy = ""
+        self._stopped = False
 
     async def verify(self, stored: str, password: bytes) -> bool:
         """
@@ -139,6 +140,9 @@ class PasswordVerifier:
         return hmac.digest(self._key, text, hashlib.sha256)
 
     def _check(self, stored: str | None, password: bytes) -> bool:
+        if self._stopped:
+            # Whoever waits for the end of the threads would wait for the whole queue.
+            raise LimitExceeded("shutting down")
         if stored is None:
             # Made once, at its first use, in the thread.
             self._dummy = self._dummy or _HASHER.hash(os.urandom(16))
@@ -147,7 +151,7 @@ class PasswordVerifier:
         return _verify(stored, password)
 
     async def _inThread(self, stored: str | None, password: bytes) -> bool:
-        if self._pending >= self._limit:
+        if self._stopped or self._pending >= self._limit:
             raise LimitExceeded("too many logins at once, try again later")
         if not self._pool.started:
             self._pool.start()
@@ -166,6 +170,11 @@ class PasswordVerifier:
         return result
 
     def stop(self) -> None:
-        """End the threads; no check may follow."""
+        """
+        End the threads, after the checks that they are at.  Those that wait, and any
+        that follow, are refused.
+        """
+        self._stopped = True
+        self._remembered.clear()
         if self._pool.started and not self._pool.joined:
             self._pool.stop()

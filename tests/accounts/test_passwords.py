@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from argon2 import PasswordHasher, Type, extract_parameters
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, inlineCallbacks
+from twisted.internet.task import Clock, LoopingCall
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from filehub.accounts import passwords
 from filehub.accounts.passwords import (
@@ -214,8 +215,60 @@ class VerifierTests(SynchronousTestCase):
         self.assertNotIn("argon2", kept)
 
     def test_stop(self) -> None:
-        """Stopping works before the first check, and twice."""
-        self.verifier.stop()
+        """Stopping works before the first check, and twice; no check follows."""
         self.verify(b"sesame")
+        for _ in range(2):
+            self.verifier.stop()
+            checking = Deferred.fromCoroutine(self.verifier.verify(self.stored, b"sesame"))
+            self.failureResultOf(checking, LimitExceeded)
+        self.newVerifier().stop()
+
+    def test_stopWithAQueue(self) -> None:
+        """What waits when the server stops costs nothing any more."""
+        checks = [Deferred.fromCoroutine(self.verifier.verify(self.stored, b"%d" % n))
+                  for n in range(10)]  # fmt: skip
         self.verifier.stop()
-        self.verifier.stop()
+        self.threads.runAll()
+        for checking in checks:
+            self.failureResultOf(checking, LimitExceeded)
+        self.assertEqual(self.hasher.verified, [])
+
+
+class ThreadTests(TestCase):
+    """With threads and hashes as they are."""
+
+    @inlineCallbacks
+    def test_manyAtOnce(self) -> Any:
+        """Right ones are right and wrong ones wrong, while the reactor has its turns."""
+        verifier = PasswordVerifier(reactor)
+        self.addCleanup(verifier.stop)
+        stored = hashPassword(b"sesame")
+        turns = 0
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+
+        ticking = LoopingCall(turn)
+        ticking.start(0.001)
+        tried = [b"wrong", b"sesame"] * 3
+        checks = [Deferred.fromCoroutine(verifier.verify(stored, each)) for each in tried]
+        checks.append(Deferred.fromCoroutine(verifier.verifyNobody(b"sesame")))
+        results = yield gatherResults(checks).addTimeout(30, reactor)
+        ticking.stop()
+        self.assertEqual(results, [False, True] * 3 + [None])
+        self.assertGreater(turns, 10)
+        again = Deferred.fromCoroutine(verifier.verify(stored, b"sesame"))
+        self.assertTrue(self.successResultOf(again))
+
+    @inlineCallbacks
+    def test_leavingWhileItRuns(self) -> Any:
+        """A client that leaves during its check harms nobody."""
+        verifier = PasswordVerifier(reactor, threads=1, queue=1)
+        self.addCleanup(verifier.stop)
+        stored = hashPassword(b"sesame")
+        left = Deferred.fromCoroutine(verifier.verify(stored, b"sesame"))
+        left.cancel()
+        self.failureResultOf(left, CancelledError)
+        other = Deferred.fromCoroutine(verifier.verify(stored, b"sesame"))
+        self.assertTrue((yield other.addTimeout(30, reactor)))
