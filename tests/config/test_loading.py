@@ -128,7 +128,7 @@ class SchemaTests(LoadingCase):
         )
         self.assertEqual(
             [line.partition(": found")[0] for line in lines],
-            ["3: ftp.passive_ports", "2: ftp.lissten", "9: user[2].name", "5: limits.idle"],
+            ["2: ftp.lissten", "3: ftp.passive_ports", "5: limits.idle", "9: user[2].name"],
         )
 
     def test_secrets(self) -> None:
