@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from filehub.accounts.passwords import isUsableHash
+from filehub.config.advice import adviceOn
 from filehub.config.encryption import effectiveTLS
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.schema import Rule
@@ -37,7 +38,7 @@ def check(file: Path) -> None:
     for title, columns, rows in _sections(loaded):
         if rows:
             console.print(_table(title, columns, rows))
-    for line in advice(loaded):
+    for line in adviceOn(loaded):
         click.echo(f"note: {line}")
     click.echo(f"{file}: can be used")
 
@@ -91,19 +92,3 @@ def _rules(rules: list[Rule]) -> str:
     return "\n".join(
         f"{rule.path} {formatPermissions(rule.allow) or '(nothing)'}" for rule in rules
     )
-
-
-def advice(loaded: LoadedConfiguration) -> list[str]:
-    """What works but is worth a thought."""
-    values = loaded.values
-    found = []
-    secret = any(user.password for user in values.user)
-    if secret and Path(loaded.origin).stat().st_mode & 0o077:
-        found.append(f"{loaded.origin} holds password hashes and can be read by others: chmod 600")
-    ports = values.ftp.passive_ports
-    if ports is not None and len(ports) < values.limits.sessions:
-        found.append(
-            f"ftp.passive_ports has {len(ports)} ports for {values.limits.sessions} sessions:"
-            " transfers are refused when all are in use"
-        )
-    return found

@@ -8,16 +8,20 @@ import json
 import time
 from typing import Any, Protocol
 
+import click
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
 from twisted.internet.task import LoopingCall
 
 from filehub.errors import FileHubError
@@ -43,6 +47,28 @@ class Display(Protocol):
     def ended(self, source: Location, progress: Progress, problem: FileHubError | None) -> None:
         """See L{filehub.remotes.copying.Watcher.ended}."""
 
+    def noted(self, text: str) -> None:
+        """See L{filehub.remotes.copying.Watcher.noted}."""
+
+
+def _note(text: str) -> None:
+    """Notes go where errors go, so that listings and JSON stay clean."""
+    safe = "".join(each if each.isprintable() else "?" for each in text)
+    click.echo(f"filehub: note: {safe}", err=True)
+
+
+class _Rate(ProgressColumn):
+    """Bytes a second: lately while it runs, on average when it is done."""
+
+    def render(self, task: Task) -> Text:
+        """See L{ProgressColumn.render}."""
+        seconds = task.finished_time or task.elapsed or 0.0
+        speed = task.speed if not task.finished else None
+        if speed is None:
+            moved = task.completed - task.fields["begin"]
+            speed = moved / seconds if seconds else 0.0
+        return Text(f"{decimal(int(speed))}/s", style="progress.data.speed")
+
 
 class BarDisplay:
     """Bars with rate and remaining time, for people."""
@@ -52,7 +78,7 @@ class BarDisplay:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
+            _Rate(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
             auto_refresh=False,
@@ -77,7 +103,9 @@ class BarDisplay:
     def started(self, source: Location, target: Location, size: int | None, done: int) -> Progress:
         """See L{Display.started}."""
         progress = Progress()
-        task = self._bars.add_task(source.name or str(source), total=size, completed=done)
+        task = self._bars.add_task(
+            source.name or str(source), total=size, completed=done, begin=done
+        )
         self._running[progress] = task, done
         return progress
 
@@ -89,6 +117,10 @@ class BarDisplay:
             self._bars.update(task, completed=moved, total=moved)
         else:
             self._bars.update(task, completed=moved, description=f"{source.name}: failed")
+
+    def noted(self, text: str) -> None:
+        """See L{Display.noted}."""
+        _note(text)
 
     def _refresh(self) -> None:
         for progress, (task, done) in self._running.items():
@@ -134,3 +166,7 @@ class LineDisplay:
         elif problem is None:
             text = f"{source} -> {target}: {progress.nbytes} bytes in {seconds:.2f} s"
             self._console.out(text, highlight=False)
+
+    def noted(self, text: str) -> None:
+        """See L{Display.noted}."""
+        _note(text)

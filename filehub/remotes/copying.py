@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
 from filehub.errors import Aborted, AlreadyExists, FileHubError, IsADirectory, NotFound
+from filehub.protocols.ftp.fxp import copyDirectly
 from filehub.remotes.base import Entry, Remote, joined
+from filehub.remotes.ftp import FTPRemote
 from filehub.remotes.local import LocalReadHandle, LocalWriteHandle
 from filehub.remotes.pipe import Pipe
 from filehub.remotes.trees import MAXIMUM_DEPTH, harmless
@@ -38,6 +40,9 @@ class Watcher(Protocol):
 
     def ended(self, source: Location, progress: Progress, problem: FileHubError | None) -> None:
         """The file is copied, or is not and why."""
+
+    def noted(self, text: str) -> None:
+        """Something that a person may want to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class Copier:
         self._watcher = watcher
         self._options = options
         self._queue: deque[_Item] = deque()
+        #: Why servers do not copy between them; empty until they refused.
+        self._refusal = ""
         self.problems: list[tuple[Location, FileHubError]] = []
 
     async def copy(self, source: Location, target: Location) -> None:
@@ -100,7 +107,10 @@ class Copier:
                 Deferred.fromCoroutine(self._workAlone(source, target))
                 for _ in range(min(self._options.parallel, len(self._queue)) - 1)
             ]
-            await gatherResults([first, *helpers], consumeErrors=True)
+            try:
+                await gatherResults([first, *helpers], consumeErrors=True)
+            except FirstError as error:
+                error.subFailure.raiseException()
         finally:
             await remote.close()
             if other is not None:
@@ -214,8 +224,39 @@ class Copier:
                 await other.put(item.target.path, source, done, progress)
             finally:
                 await source.close()
-        else:
+        elif not await self._copyDirectly(item, remote, other, done, progress):
             await self._copyAcross(item, remote, other, done, progress)
+
+    async def _copyDirectly(
+        self, item: _Item, remote: Remote, other: Remote, done: int, progress: Progress
+    ) -> bool:
+        """Let two FTP servers do it between them, if they want to."""
+        if self._refusal or not (isinstance(remote, FTPRemote) and isinstance(other, FTPRemote)):
+            return False
+        # On connections of their own: after a refusal they would be of no use.
+        source = await self._connect(item.source)
+        try:
+            target = await self._connect(item.target)
+            try:
+                if not (isinstance(source, FTPRemote) and isinstance(target, FTPRemote)):
+                    return False
+                await copyDirectly(
+                    source.client, item.source.path, target.client, item.target.path, offset=done
+                )
+            except FileHubError as error:
+                self._refusal = str(error)
+                self._watcher.noted(
+                    f"the servers do not copy between them ({error}); copying through here"
+                )
+                source.abort()
+                target.abort()
+                return False
+            await target.close()
+        finally:
+            await source.close()
+        if item.entry is not None and item.entry.size is not None:
+            progress.nbytes = item.entry.size - done
+        return True
 
     async def _copyAcross(
         self, item: _Item, remote: Remote, other: Remote, done: int, progress: Progress

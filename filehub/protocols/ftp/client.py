@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 
-from filehub.errors import ConnectFailed, FileHubError, PeerGone, ProtectionRequired
+from filehub.errors import ConnectFailed, FileHubError, PeerGone, ProtectionRequired, Stalled
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.paths import encodeName
 from filehub.protocols.ftp.facts import parseTime
@@ -27,6 +27,8 @@ from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.tlsclient import ServerTrust, TLSClientStream
 
+#: Seconds that a server may take for a reply.
+REPLY_TIMEOUT: Final = 120.0
 _EXTENDED: Final = re.compile(r"\((.)\1\1([0-9]{1,5})\1\)")
 _PASSIVE: Final = re.compile(r"([0-9]{1,3}(?:,[0-9]{1,3}){5})")
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
@@ -148,13 +150,53 @@ class FTPClient:
         await stream.handshake()
         self._trust.check(stream.connection, self._host)
 
-    async def _reply(self) -> ServerReply:
+    @property
+    def peer(self) -> str:
+        """The server's address."""
+        return self._peer
+
+    @property
+    def protectsData(self) -> bool:
+        """Are data connections encrypted?"""
+        return self._protectData
+
+    async def reply(self, seconds: float | None = REPLY_TIMEOUT) -> ServerReply:
+        """
+        The next reply, whatever it says; for whoever uses L{send}.
+
+        @param seconds: how long to wait; L{None}: as long as the connection lives.
+        @raise Stalled: nothing came; the connection is closed.
+        """
         while not self._replies:
-            data = await self._stream.read(65536)
+            data = await self._read(seconds)
             if not data:
-                raise NotFTP("the server closed the control connection")
+                raise PeerGone("the server closed the control connection")
             self._replies += self._parser.feed(data)
         return self._replies.pop(0)
+
+    async def _reply(self) -> ServerReply:
+        return await self.reply()
+
+    async def _read(self, seconds: float | None) -> bytes:
+        if seconds is None:
+            return await self._stream.read(65536)
+        late = False
+
+        def giveUp() -> None:
+            nonlocal late
+            late = True
+            self.abort()
+
+        call = self._reactor.callLater(seconds, giveUp)
+        try:
+            return await self._stream.read(65536)
+        except PeerGone:
+            if late:
+                raise Stalled("the server does not answer") from None
+            raise
+        finally:
+            if call.active():
+                call.cancel()
 
     async def _expect(self, reply: ServerReply) -> ServerReply:
         while reply.code == 120:
@@ -169,10 +211,16 @@ class FTPClient:
 
         @raise Refused: the reply is 4xx or 5xx.
         """
+        await self.send(line)
+        return await self._expect(await self._reply())
+
+    async def send(self, line: str) -> None:
+        """
+        Send one command and await nothing.
+        """
         if "\r" in line or "\n" in line:
             raise FileHubError("line breaks cannot be sent in an FTP command")
         await self._stream.write(encodeName(line) + b"\r\n")
-        return await self._expect(await self._reply())
 
     async def login(self, user: str, password: str, account: str | None = None) -> None:
         """

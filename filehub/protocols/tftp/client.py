@@ -35,7 +35,6 @@ from filehub.events import Outcome
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.alarms import Alarms
-from filehub.protocols.tftp.alarms import Alarms
 from filehub.protocols.tftp.asking import Question
 from filehub.protocols.tftp.options import PLAIN, Terms, parseNumber
 from filehub.protocols.tftp.ports import OwnPort
