@@ -100,6 +100,7 @@ def makeService(options: Options) -> IService:
     mistake, and ends the process with status 1.
     """
     # Imported here, so that "twistd --help" stays quick.
+    from filehub.config.advice import adviceOn
     from filehub.config.building import buildService
     from filehub.config.embedded import embeddedConfiguration, welcome
     from filehub.config.loading import loadConfiguration
@@ -118,6 +119,8 @@ def makeService(options: Options) -> IService:
             loaded = embeddedConfiguration(options, DEFAULT_LISTENERS, checkFolders=not chroot)
         service = buildService(reactor, loaded)
         observer = _observer(parent, loaded.values.log)
+        for line in adviceOn(loaded):
+            _log.warn("{line}", line=line)
     except ConfigurationError as error:
         giveUp(error)
         raise

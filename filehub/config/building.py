@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.cred.portal import Portal
-from twisted.internet.endpoints import serverFromString
 from twisted.logger import LogLevel
 from zope.interface import implementer
 
@@ -27,6 +26,7 @@ from filehub.accounts.records import (
 )
 from filehub.accounts.throttle import ThrottledPortal, ThrottleSettings
 from filehub.config.encryption import CertificateWatch, certificatesFor, effectiveTLS
+from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, ruleOrigins
 from filehub.config.schema import Mount, Rule
 from filehub.deadlines import Deadlines
@@ -216,12 +216,10 @@ class _Builder:
 
     def _listener(self, factory: Any, text: str, *place: str | int) -> ListenerService:
         try:
-            endpoint = serverFromString(self._reactor, text)  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise ConfigurationError(
-                f"{self._loaded.originOf(place)}: {place[0]}.{place[1]}: found {text!r},"
-                f" expected an endpoint such as tcp:2121:interface=127.0.0.1 ({error})"
-            ) from None
+            endpoint = streamEndpoint(self._reactor, text)
+        except ConfigurationError as error:
+            where = self._loaded.originOf(place)
+            raise ConfigurationError(f"{where}: {place[0]}.{place[1]}: {error}") from None
         return ListenerService(endpoint, factory, text)
 
     def _ftpSettings(self) -> FTPSettings:

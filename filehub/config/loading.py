@@ -5,16 +5,18 @@ Reading the file, and saying all that is wrong with it at once.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from filehub.accounts.passwords import isUsableHash
+from filehub.config.listeners import complaintAbout, fixedPort
 from filehub.config.places import Place, findPlaces, lineOf
-from filehub.config.schema import Configuration, Rule
+from filehub.config.schema import Configuration, Rule, keysAt
 from filehub.errors import ConfigurationError
 from filehub.paths import VirtualPath
 
@@ -71,13 +73,13 @@ def loadConfiguration(path: Path, *, checkFolders: bool = True) -> LoadedConfigu
 
 
 def _complaints(path: Path, places: Mapping[Place, int], error: ValidationError) -> list[str]:
-    lines = []
+    found = []
     for each in error.errors(include_url=False):
         place = tuple(each["loc"])
         line = lineOf(places, place)
         where = f"{path}:{line}" if line is not None else str(path)
-        lines.append(f"{where}: {_dotted(place)}: {_reason(each)}")
-    return lines
+        found.append((line or 0, f"{where}: {_dotted(place)}: {_reason(each, place)}"))
+    return [text for _, text in sorted(found)]
 
 
 def _dotted(place: Place) -> str:
@@ -87,10 +89,13 @@ def _dotted(place: Place) -> str:
     return text
 
 
-def _reason(each: Mapping[str, Any]) -> str:
+def _reason(each: Mapping[str, Any], place: Place) -> str:
     kind, found = each["type"], each["input"]
     if kind == "extra_forbidden":
-        return "found an unknown key, expected one of those in the reference"
+        known = keysAt(place[:-1])
+        likely = get_close_matches(str(place[-1]), known, 1)
+        question = f" (did you mean {likely[0]}?)" if likely else ""
+        return f"found an unknown key, expected {', '.join(known)}{question}"
     if kind == "missing":
         return "found nothing, expected this key"
     shown = repr(found) if not isinstance(found, (dict, list)) or len(repr(found)) < 60 else "this"
@@ -104,11 +109,12 @@ def _reason(each: Mapping[str, Any]) -> str:
 def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> list[str]:
     """What single keys cannot know: a line for each mistake."""
     values = loaded.values
-    problems: list[str] = []
+    problems: list[tuple[int, str]] = []
 
     def complain(text: str, *place: str | int) -> None:
         where = loaded.originOf(place)
-        problems.append(f"{where}: {_dotted(place)}: {text}" if where else text)
+        line = lineOf(loaded.places, place) or 0
+        problems.append((line, f"{where}: {_dotted(place)}: {text}" if where else text))
 
     listening = [values.ftp.listen, values.ftp.implicit_tls, values.tftp.listen]
     if not any([*listening, values.rfc913.listen]):
@@ -125,9 +131,29 @@ def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> lis
             )
         if mount.path in [each.path for each in values.mount[:index]]:
             complain(f"found {mount.path} a second time, expected it once", "mount", index, "path")
+    _checkListeners(loaded, complain)
     _checkAccounts(loaded, complain)
     _checkTLS(loaded, complain)
-    return problems
+    return [text for _, text in sorted(problems)]
+
+
+def _checkListeners(loaded: LoadedConfiguration, complain: Any) -> None:
+    values = loaded.values
+    seen: dict[tuple[bool, str], str] = {}
+    for section, key, texts in (
+        ("ftp", "listen", values.ftp.listen),
+        ("ftp", "implicit_tls", values.ftp.implicit_tls),
+        ("rfc913", "listen", values.rfc913.listen),
+        ("tftp", "listen", values.tftp.listen),
+    ):
+        stream = section != "tftp"
+        for index, text in enumerate(texts):
+            problem = complaintAbout(text, stream=stream)
+            if problem is None and fixedPort(text) is not None and (stream, text) in seen:
+                problem = f"found {text!r}, which {seen[stream, text]} has already"
+            if problem is not None:
+                complain(problem, section, key, index)
+            seen[stream, text] = f"{section}.{key}"
 
 
 def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
@@ -161,6 +187,7 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
                 complain(
                     f"found {group!r}, expected the name of a [[group]]", "user", index, "groups"
                 )
+        _checkHome(loaded, complain, user.home, "user", index)
         for key in ("password", "account"):
             stored = getattr(user, key)
             if stored is not None and stored not in ("", "!", "*") and not isUsableHash(stored):
@@ -170,7 +197,15 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
                     index,
                     key,
                 )
+    _checkHome(loaded, complain, values.anonymous.home, "anonymous")
     for index, network in enumerate(values.network):
+        if network.address in [each.address for each in values.network[:index]]:
+            complain(
+                f"found {network.address} a second time, expected it once",
+                "network",
+                index,
+                "address",
+            )
         if network.account not in users:
             complain(
                 f"found {network.account!r}, expected the name of a [[user]]",
@@ -178,6 +213,19 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
                 index,
                 "account",
             )
+
+
+def _checkHome(
+    loaded: LoadedConfiguration, complain: Any, home: VirtualPath, *place: str | int
+) -> None:
+    points = [mount.path for mount in loaded.values.mount]
+    if points and not isReachable(home, points):
+        complain(f"found {home}, expected a path at or below that of a [[mount]]", *place, "home")
+
+
+def isReachable(path: VirtualPath, points: Iterable[VirtualPath]) -> bool:
+    """Is there a mount at, above or below this path?"""
+    return any(path.isWithin(point) or point.isWithin(path) for point in points)
 
 
 def _checkTLS(loaded: LoadedConfiguration, complain: Any) -> None:

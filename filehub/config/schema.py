@@ -8,8 +8,9 @@ must not be no limit.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -263,3 +264,15 @@ class Configuration(Section):
     network: list[Network] = []
     limits: Limits = Limits()
     ban: Ban = Ban()
+
+
+def keysAt(place: Iterable[str | int]) -> list[str]:
+    """The keys that a table may have; C{place} is where it stands, e.g. C{("user", 0)}."""
+    model: type[BaseModel] = Configuration
+    for part in place:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        tables = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+        model = next(each for each in tables if issubclass(each, Section))
+    return list(model.model_fields)

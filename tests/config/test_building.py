@@ -128,17 +128,19 @@ class ListenerTests(BuildingCase):
         self.assertIsInstance(four, TFTPService)
         self.assertIsNot(four, five)
 
-    def test_badEndpoints(self) -> None:
-        """An endpoint that is none: file, line, key, what was found; one line, status 1."""
-        for text in ("nonsense:1", "tcp", "tcp:21:what=1", ""):
+    def test_noSocketFromSystemd(self) -> None:
+        """
+        What only the daemon can find out: file, line, key, what was found; one line.
+        """
+        for text in ("systemd:domain=INET:index=7", "haproxy:systemd:domain=INET6:name=ftp"):
             service = self.build(f'\n[ftp]\nlisten = ["tcp:1",\n "{text}"]')
             with self.assertRaises(ConfigurationError) as caught:
                 service._furnishOnce()
-            message = str(caught.exception)
-            self.assertTrue(
-                message.startswith(f"{self.path}:3: ftp.listen: found {text!r}, expected"), message
+            self.assertEqual(
+                str(caught.exception),
+                f"{self.path}:3: ftp.listen: found {text!r},"
+                " expected a socket that systemd hands over",
             )
-            self.assertEqual(len(message.splitlines()), 1)
 
     def test_settings(self) -> None:
         """What the file says arrives where it is used."""

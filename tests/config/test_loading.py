@@ -247,6 +247,11 @@ class CrossCheckTests(LoadingCase):
              "5: user[1].groups: found 'x', expected the name of a [[group]]"),
             (LISTEN + '[[network]]\naddress = "::/0"\naccount = "x"\nprotocols = ["tftp"]',
              "5: network[1].account: found 'x', expected the name of a [[user]]"),
+            (LISTEN + '[[network]]\naddress = "::/0"\naccount = "a"\nprotocols = ["tftp"]\n' * 2
+             + '[[user]]\nname = "a"',
+             "8: network[2].address: found ::/0 a second time, expected it once"),
+            (LISTEN + '[rfc913]\nlisten = ["tcp:115",\n"tcp:2121"]',
+             "4: rfc913.listen[2]: found 'tcp:2121', which ftp.listen has already"),
             (LISTEN + '[tls]\ncertificate = "/none/such.pem"',
              "4: tls.certificate: found '/none/such.pem', expected an existing file"),
             (LISTEN + 'tls = "required"', "1: ftp: found no certificate, expected [tls] cert"),
@@ -261,6 +266,61 @@ class CrossCheckTests(LoadingCase):
             lines = self.complaints(text)
             self.assertEqual(len(lines), 1, lines)
             self.assertTrue(lines[0].startswith(expected), f"{lines[0]} for {text}")
+
+    def test_endpoints(self) -> None:
+        """Listener strings are read before anything is bound."""
+        for key, text, expected in (
+            ("ftp", "nonsense:1", "an endpoint such as tcp:2121"),
+            ("ftp", "tcp", "an endpoint such as tcp:2121"),
+            ("ftp", "", "an endpoint such as tcp:2121"),
+            ("ftp", ":", "an endpoint such as tcp:2121"),
+            ("ftp", "tcp:21:what=1", "an endpoint such as tcp:2121"),
+            ("ftp", "tcp:65536", "an endpoint such as tcp:2121:interface=127.0.0.1, with a port"),
+            ("ftp", "tcp:-1", "an endpoint such as tcp:2121:interface=127.0.0.1, with a port"),
+            ("rfc913", "tcp:x", "an endpoint such as tcp:2121:interface=127.0.0.1, with a port"),
+            ("rfc913", "tcp:1:interface=::1", "an endpoint such as tcp:2121:interface=127.0.0.1"
+             " (colons in an address are written \\:)"),
+            ("rfc913", "ssl:1:privateKey=/none", "an endpoint such as tcp:2121"),
+            ("tftp", "tcp:69", "udp:PORT, udp:PORT:interface=ADDRESS or systemd:..."),
+            ("tftp", "udp:", "udp:PORT"),
+            ("tftp", "udp:69:interface=::1", "udp:PORT"),
+            ("tftp", "udp:70000", "udp:PORT, udp:PORT:interface=ADDRESS or systemd:..., with a"),
+        ):  # fmt: skip
+            (line,) = self.complaints(f"[{key}]\nlisten = ['{text}']\n")
+            start = f"2: {key}.listen[1]: found {text!r}, expected {expected}"
+            self.assertTrue(line.startswith(start), f"{line} for {text}")
+
+    def test_goodEndpoints(self) -> None:
+        """
+        Those of Twisted, behind HAProxy too; what systemd hands over is not looked at, and
+        a port that is chosen by the system is no contradiction.
+        """
+        self.load(
+            "[ftp]\nlisten = ['tcp:21', 'tcp6:21', 'tcp:0', 'tcp:0', 'haproxy:tcp:22',"
+            " 'systemd:domain=INET:index=0', 'unix:/run/ftp']\n"
+            "[tftp]\nlisten = ['udp:69:interface=\\:\\:1', 'udp:0', 'systemd:name=tftp']\n"
+        )
+
+    def test_home(self) -> None:
+        """A home where nothing is mounted is no home; one above a mount is one."""
+        text = LISTEN + f'[[mount]]\npath = "/srv/pub"\nsource = "{self.folder.as_uri()}"\n'
+        account = '[[user]]\nname = "a"\nhome = "%s"\n[anonymous]\nhome = "%s"\n'
+        self.load(text + account % ("/srv", "/srv/pub/x"), base=False)
+        self.assertEqual(
+            self.complaints(text + account % ("/home", "/pub"), base=False),
+            [
+                "8: user[1].home: found /home, expected a path at or below that of a [[mount]]",
+                "10: anonymous.home: found /pub, expected a path at or below that of a [[mount]]",
+            ],
+        )
+
+    def test_suggestion(self) -> None:
+        """An unknown key is answered with those that the table has."""
+        (line,) = self.complaints(LISTEN + '[[user]]\nname = "a"\nhoem = "/"')
+        self.assertIn("expected name, password, account, groups, home,", line)
+        self.assertTrue(line.endswith("(did you mean home?)"), line)
+        (line,) = self.complaints(LISTEN + "[quota]")
+        self.assertIn("expected server, log, tls, ftp, ", line)
 
     def test_locked(self) -> None:
         """Empty and locked passwords are no mistakes."""

@@ -1,0 +1,92 @@
+"""
+What works but is worth a thought: said by C{filehub check} and at every start.
+"""
+
+from __future__ import annotations
+
+import resource
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from filehub.config.loading import LoadedConfiguration, isReachable
+
+#: Descriptors of a session at work: control, passive port, data connection, file.
+_PER_SESSION: Final = 4
+
+
+def adviceOn(loaded: LoadedConfiguration) -> list[str]:
+    """A line for each thing."""
+    return [
+        *_secrets(loaded),
+        *_ports(loaded),
+        *_descriptors(loaded),
+        *_exposed(loaded),
+        *_pointlessRules(loaded),
+    ]
+
+
+def _secrets(loaded: LoadedConfiguration) -> Iterator[str]:
+    path = Path(loaded.origin)
+    if not loaded.places or not any(user.password for user in loaded.values.user):
+        return
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        yield f"{path} holds password hashes and is open to others: chmod 640, or less"
+
+
+def _ports(loaded: LoadedConfiguration) -> Iterator[str]:
+    values = loaded.values
+    ports = values.ftp.passive_ports
+    if ports is not None and len(ports) < values.limits.sessions:
+        yield (
+            f"ftp.passive_ports has {len(ports)} ports for limits.sessions = "
+            f"{values.limits.sessions}: transfers are refused while all are in use"
+        )
+    if values.ftp.external_address is not None and ports is None:
+        yield "ftp.external_address without ftp.passive_ports: a router has to know the ports"
+
+
+def _descriptors(loaded: LoadedConfiguration) -> Iterator[str]:
+    # The daemon raises its own limit to this.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    sessions = loaded.values.limits.sessions
+    if hard != resource.RLIM_INFINITY and sessions * _PER_SESSION > hard:
+        yield (
+            f"limits.sessions = {sessions} at work need {sessions * _PER_SESSION} open files,"
+            f" the system allows this process {hard}"
+        )
+
+
+def _exposed(loaded: LoadedConfiguration) -> Iterator[str]:
+    """What is the server's own should not be among what it serves."""
+    values = loaded.values
+    own = [
+        Path(loaded.origin) if loaded.places else None,
+        values.server.state,
+        values.log.xferlog,
+        values.tls.key or values.tls.certificate if values.tls is not None else None,
+    ]
+    for path in own:
+        for mount in values.mount:
+            if path is not None and path.absolute().is_relative_to(mount.source):
+                yield f"{path} lies in {mount.source}, which is served as {mount.path}"
+
+
+def _pointlessRules(loaded: LoadedConfiguration) -> Iterator[str]:
+    values = loaded.values
+    points = [mount.path for mount in values.mount]
+    holders = [
+        *(("group", index, group.rule) for index, group in enumerate(values.group)),
+        *(("user", index, user.rule) for index, user in enumerate(values.user)),
+        ("anonymous", None, values.anonymous.rule),
+    ]
+    for kind, number, rules in holders:
+        for index, rule in enumerate(rules):
+            if not isReachable(rule.path, points):
+                place = (kind, "rule", index) if number is None else (kind, number, "rule", index)
+                yield f"{loaded.originOf(place)}: a rule for {rule.path}, where nothing is mounted"
