@@ -209,6 +209,8 @@ class CountingSink:
     @ivar nbytes: file bytes that moved, by protocol and direction.
     """
 
+    _log = Logger(namespace="filehub")
+
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
         self.transfers: Counter[tuple[str, Direction, Outcome]] = Counter()
@@ -221,6 +223,22 @@ class CountingSink:
             protocol = event.connection.protocol
             self.transfers[protocol, event.direction, event.outcome] += 1
             self.nbytes[protocol, event.direction] += event.nbytes
+
+    def report(self) -> None:
+        """A line in the log for what was served: at the end, for instance."""
+        self._log.info(
+            "served {sessions} sessions, {transfers} transfers, {sent} bytes out, {received} in;"
+            " refused {refused} sessions and {logins} logins",
+            sessions=self.events["SessionStarted"],
+            transfers=self.events["TransferEnded"],
+            sent=self._bytes(Direction.DOWNLOAD),
+            received=self._bytes(Direction.UPLOAD),
+            refused=self.events["SessionRefused"],
+            logins=self.events["LoginRefused"],
+        )
+
+    def _bytes(self, direction: Direction) -> int:
+        return sum(count for (_, each), count in self.nbytes.items() if each is direction)
 
 
 @implementer(ILogObserver)

@@ -185,6 +185,8 @@ class FileHubService(MultiService):
         """Serve."""
         try:
             checkPrivileges()
+            if os.geteuid() == 0:
+                _log.warn("runs as root: give twistd --uid and --gid, or systemd User=")
             self._furnishOnce()
             super().startService()  # type: ignore[no-untyped-call]
         except ConfigurationError as error:
@@ -254,7 +256,7 @@ def checkPrivileges() -> None:
     if changed and (0 in users or 0 in groups or 0 in os.getgroups()):
         raise ConfigurationError(
             "privileges of root are left after the change of user or group:"
-            " give twistd both --uid and --gid, or start without root"
+            " give twistd both --uid and --gid and not --euid, or start without root"
         )
 
 

@@ -32,7 +32,7 @@ from filehub.config.schema import Mount, Rule
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IFileSystem, IStorage
-from filehub.observers import LogSink, Sinks, TransferLogSink
+from filehub.observers import CountingSink, LogSink, Sinks, TransferLogSink
 from filehub.protocols.ftp.server import FTPFactory
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.rfc913.server import RFC913Factory
@@ -97,8 +97,9 @@ class _Builder:
 
     def _buildSinks(self) -> tuple[IEventSink, list[Callable[[], Any]]]:
         log = self._values.log
-        sinks: list[IEventSink] = [LogSink(LogLevel.levelWithName(log.level))]
-        closing: list[Callable[[], Any]] = []
+        counts = CountingSink()
+        sinks: list[IEventSink] = [LogSink(LogLevel.levelWithName(log.level)), counts]
+        closing: list[Callable[[], Any]] = [counts.report]
         if log.xferlog is not None:
             transfers = TransferLogSink(log.xferlog)
             sinks.append(transfers)
