@@ -7,7 +7,10 @@ the OACK, if there is one.  What may happen:
 
   - An ACK for the last block on its way: the next window.
   - An ACK in the middle: the peer misses the block after it and dropped those that
-    followed, so sending starts again after it.
+    followed, so sending starts again after it.  Not so if the blocks went out twice
+    before: many peers confirm again what they had already.  Starting again then would
+    send the next ones twice as well, and so on to the end of the file; the window
+    moves on instead, and only silence says that there was a gap.
   - An ACK equal to the last one: with a window of 1 it never causes anything (the
     Sorcerer's Apprentice).  With larger windows it says that the first block of the
     window is missing, and sending starts over, but only once a window: some peers
@@ -53,6 +56,9 @@ class Sender(Session):
     @ivar base: the first block that is not confirmed.
     """
 
+    #: Seconds until an ACK that is not understood is taken for a gap, at least.
+    DOUBT: Final = 0.005
+
     def __init__(
         self, link: Link, source: BlockSource, terms: Terms, settings: TFTPSettings, now: float
     ) -> None:
@@ -75,12 +81,19 @@ class Sender(Session):
         self._expected = -1
         #: Some of what is on its way went out before.
         self._again = False
+        #: It went out again because nothing came, so nobody can tell what an answer
+        #: is the answer to (Karn's rule).
+        self._timed = False
         #: When what is on its way was sent for the first time, if it was again.
         self._firstSentAt = now
         #: A repeated ACK may mean a lost block.
         self._believable = True
         #: The window on its way was repeated without being sure of a loss.
         self._suspicion = False
+        #: Blocks below this one may have gone out twice.
+        self._doubled = 0
+        #: The last ACK may have meant a gap, or not.
+        self._doubt = False
         #: Timeouts since the last ACK.
         self._silences = 0
         self._waiting = False
@@ -137,6 +150,8 @@ class Sender(Session):
             self.due = self._progress + self.settings.stall
         elif not self.proven and not self._mayRepeatFirst():
             return
+        elif self._doubt:
+            self._rewind(now)
         elif self._next > self._last and now - self._progress >= self.settings.linger:
             # Many clients do not send the last ACK, or send it once and are gone.
             self._finish(Outcome.UNCONFIRMED, "the last block was never confirmed")
@@ -146,6 +161,7 @@ class Sender(Session):
             self._silences += 1
             following = self._next
             self._startAgain()
+            self._timed = True
             if self._silences == 1 and following - self.base > 1:
                 # Either the end of the window is lost, or its ACK: the last block
                 # alone finds out, and the peer says what else it misses.
@@ -168,18 +184,19 @@ class Sender(Session):
     def _allConfirmed(self, now: float) -> None:
         """The peer has all that is on its way.  This is where the time goes."""
         trip = self.roundTrip
+        elapsed = now - self._sentAt
+        if not self._timed:
+            if not trip.shortest <= elapsed < trip.negligible:
+                trip.sample(elapsed)
+        elif trip.tooSoon(elapsed):
+            # The answer to the first copy: the timeout was too short for this peer.
+            trip.sample(now - self._firstSentAt)
         if self._again:
-            if trip.tooSoon(now - self._sentAt):
-                # The answer to the first copy: the timeout was too short for this peer.
-                trip.sample(now - self._firstSentAt)
-            self._again = False
+            self._again = self._doubt = self._timed = False
             self._believable = not self._suspicion
             self._suspicion = False
             self._silences = 0
         else:
-            elapsed = now - self._sentAt
-            if not trip.shortest <= elapsed < trip.negligible:
-                trip.sample(elapsed)
             self._believable = True
         self.base = self._next
         self.proven = True
@@ -195,22 +212,38 @@ class Sender(Session):
         if ahead < 0 or self.base + ahead > self._next or self.over:
             self.counts.duplicates += 1
             return
-        early = self.roundTrip.tooSoon(now - self._sentAt)
+        trip = self.roundTrip
+        early = trip.tooSoon(now - self._sentAt)
         if ahead == 0:
             if early or not self._believable or self._window == 1 or self._next <= self.base:
                 self.counts.duplicates += 1
                 return
             self._believable = False
             self._suspicion = True
+            self._rewind(now)
+            return
+        self.base += ahead
+        self.proven = True
+        self._progress = now
+        self._believable = True
+        self._silences = 0
+        if not early and not self._timed:
+            trip.sample(now - self._sentAt)
+        if early or self.base <= self._doubled:
+            # About blocks that went out twice: maybe the peer only says that it had
+            # them before.  The window moves on; if there is a gap, it stays silent.
+            if not self._waiting:
+                self._transmit(now)
+            if self._next > self.base:
+                self._doubt = True
+                self.due = now + min(trip.timeout, max(2 * trip.smoothed, self.DOUBT))
         else:
-            self.base += ahead
-            self.proven = True
-            self._progress = now
-            self._believable = True
-            self._silences = 0
-        if not early:
-            self.counts.rewinds += 1
-            self._startAgain()
+            self._rewind(now)
+
+    def _rewind(self, now: float) -> None:
+        self.counts.rewinds += 1
+        self._startAgain()
+        self._timed = False
         if not self._waiting:
             self._transmit(now)
 
@@ -223,9 +256,12 @@ class Sender(Session):
 
     def _sendFirst(self, now: float) -> None:
         self._startAgain()
+        self._timed = True
         self._transmit(now)
 
     def _startAgain(self) -> None:
+        self._doubled = max(self._doubled, self._next)
+        self._doubt = False
         if not self._again:
             self._firstSentAt = self._sentAt
             self._again = True

@@ -24,6 +24,7 @@ class RoundTrip:
 
     __slots__ = (
         "_ceiling",
+        "_estimate",
         "_floor",
         "_variation",
         "negligible",
@@ -41,6 +42,7 @@ class RoundTrip:
         self._ceiling = ceiling
         self._floor = min(floor, ceiling)
         self._variation = 0.0
+        self._estimate = self._floor
         self.timeout = min(initial, ceiling)
         self.shortest = math.inf
         self.smoothed = 0.0
@@ -57,10 +59,14 @@ class RoundTrip:
             self.smoothed = seconds
             self._variation = seconds / 2
         else:
+            # An answer may be late because it was lost, and came when the peer's own
+            # timer said it again.  If it is the network that has become slower, the
+            # next samples say so too, and the estimate doubles with each.
+            seconds = min(seconds, 2 * self._estimate)
             self._variation += (abs(self.smoothed - seconds) - self._variation) / 4
             self.smoothed += (seconds - self.smoothed) / 8
         estimate = self.smoothed + 4 * self._variation
-        self.timeout = max(self._floor, min(self._ceiling, estimate))
+        self._estimate = self.timeout = max(self._floor, min(self._ceiling, estimate))
         self.negligible = self._floor / 8 if self.timeout == self._floor else -1.0
 
     def backOff(self) -> None:
@@ -70,4 +76,5 @@ class RoundTrip:
 
     def tooSoon(self, elapsed: float) -> bool:
         """Was it sent so shortly ago that what just came cannot be an answer to it?"""
-        return self.shortest < math.inf and elapsed < self.shortest / 2
+        # Nothing comes sooner than the shortest round trip, give or take a tick.
+        return self.shortest < math.inf and elapsed < self.shortest * 0.875
