@@ -1,22 +1,23 @@
 """
-The service's life: binding, serving, ending, and not starting at all.
+Starting, stopping and giving up, with nothing bound and nobody killed.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import Application, IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub import service as module
@@ -34,386 +35,389 @@ from filehub.service import (
     raiseLimits,
 )
 
+PEER, LOCAL = Address("192.0.2.9", 4711), Address("192.0.2.1", 21)
 
-class _Port:
-    """A bound port."""
+
+class Port:
+    """What an endpoint gives."""
 
     def __init__(self) -> None:
-        self.stops = 0
-        self.stopping: Deferred[None] | None = None
+        self.closing: Deferred[None] = Deferred()
+        self.stopped = 0
 
-    def stopListening(self) -> Any:
-        self.stops += 1
-        return self.stopping
+    def stopListening(self) -> Deferred[None]:
+        """Not at once."""
+        self.stopped += 1
+        return self.closing
 
 
-class _Endpoint:
-    """Binds, or fails."""
+class Endpoint:
+    """An endpoint that answers as it is told."""
 
-    def __init__(self, failure: BaseException | None = None) -> None:
-        self.failure = failure
-        self.port = _Port()
-        self.listens = 0
+    def __init__(self, answer: Exception | None = None) -> None:
+        self.answer = answer
+        self.port = Port()
+        self.factories: list[Any] = []
 
     def listen(self, factory: Any) -> Deferred[Any]:
-        self.listens += 1
-        return succeed(self.port) if self.failure is None else fail(self.failure)
+        """Remember the factory."""
+        self.factories.append(factory)
+        return succeed(self.port) if self.answer is None else fail(self.answer)
 
 
-class _Storage:
-    """Remembers what it is told."""
+class Storage:
+    """A storage that is only swept and closed."""
 
-    def __init__(self, name: str, calls: list[str]) -> None:
-        self.name = name
-        self.calls = calls
-        self.failure: BaseException | None = None
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.problem = problem
+        self.calls: list[str] = []
 
     async def sweep(self) -> None:
-        self.calls.append(f"sweep {self.name}")
-        if self.failure is not None:
-            raise self.failure
+        """Remember it, or fail."""
+        self.calls.append("sweep")
+        if self.problem is not None:
+            raise self.problem
 
     async def close(self) -> None:
-        self.calls.append(f"close {self.name}")
-        if self.failure is not None:
-            raise self.failure
+        """The same."""
+        self.calls.append("close")
+        if self.problem is not None:
+            raise self.problem
 
 
-def listener(endpoint: _Endpoint) -> ListenerService:
-    """A listener on it."""
-    return ListenerService(endpoint, Factory(), "tcp:21")
-
-
-class ListenerTests(SynchronousTestCase):
-    """L{ListenerService}."""
-
-    def test_once(self) -> None:
-        """Bound at the privileged start, and not again."""
-        endpoint = _Endpoint()
-        service = listener(endpoint)
-        service.privilegedStartService()
-        service.startService()
-        self.assertEqual(endpoint.listens, 1)
-        self.assertIs(service.port, endpoint.port)
-
-    def test_late(self) -> None:
-        """Without one, bound at the start."""
-        endpoint = _Endpoint()
-        listener(endpoint).startService()
-        self.assertEqual(endpoint.listens, 1)
-
-    def test_stop(self) -> None:
-        """Stopping waits for the port, happens once, and a start binds anew."""
-        endpoint = _Endpoint()
-        endpoint.port.stopping = Deferred()
-        service = listener(endpoint)
-        service.startService()
-        self.assertIs(service.stopService(), endpoint.port.stopping)
-        self.assertIsNone(service.stopService())
-        self.assertEqual(endpoint.port.stops, 1)
-        service.startService()
-        self.assertEqual(endpoint.listens, 2)
-
-    def test_obstacles(self) -> None:
-        """Why it cannot be bound, in one line, with the endpoint."""
-        for failure, text in (
-            (CannotListenError("", 21, OSError(errno.EADDRINUSE, "Address already in use")),
-             "Address already in use"),
-            (CannotListenError("", 21, PermissionError(errno.EACCES, "Permission denied")),
-             "Permission denied"),
-            (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"),
-             "Cannot assign requested address"),
-            (ValueError("what is that"), "what is that"),
-        ):  # fmt: skip
-            for start in ("privilegedStartService", "startService"):
-                with self.assertRaises(ConfigurationError) as caught:
-                    getattr(listener(_Endpoint(failure)), start)()
-                self.assertEqual(str(caught.exception), f"cannot listen on tcp:21: {text}")
-
-
-class SweepingTests(SynchronousTestCase):
-    """L{SweepingService}."""
-
-    def test_rhythm(self) -> None:
-        """All storages, now and every hour; one that fails keeps it from no other."""
-        clock = Clock()
-        calls: list[str] = []
-        storages = [_Storage("a", calls), _Storage("b", calls)]
-        storages[0].failure = StorageUnavailable()
-        service = SweepingService(clock, storages)
-        service.startService()
-        self.assertEqual(calls, ["sweep a", "sweep b"])
-        clock.advance(SWEEP)
-        self.assertEqual(calls, ["sweep a", "sweep b"] * 2)
-        service.stopService()
-        clock.advance(SWEEP * 3)
-        self.assertEqual(len(calls), 4)
-        self.assertEqual(clock.getDelayedCalls(), [])
-
-
-class ServiceTests(SynchronousTestCase):
-    """L{FileHubService}."""
+class ServiceCase(SynchronousTestCase):
+    """
+    @ivar records: what was logged.
+    """
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.calls: list[str] = []
-        self.registry = SessionRegistry(self.clock)
-        self.furnished = 0
-        self.endpoint = _Endpoint()
-        self.storages = [_Storage("a", self.calls), _Storage("b", self.calls)]
-        self.patch(module, "checkPrivileges", lambda: None)
+        self.records: list[Any] = []
+        self.patch(module, "_log", Logger("x", observer=self.records.append))
+        self.patch(os, "geteuid", lambda: 1000)
 
-    def furnish(self, service: FileHubService) -> None:
-        """Two storages and a listener."""
-        self.furnished += 1
-        service.addStorages(self.storages)
-        service.addListener(listener(self.endpoint))
+    def listener(self, endpoint: Endpoint) -> ListenerService:
+        return ListenerService(endpoint, Factory(), "tcp:21")  # type: ignore[arg-type]
 
-    def newService(self, **options: Any) -> FileHubService:
-        """One that would end the process by raising here."""
-        service = FileHubService(self.clock, self.registry, self.furnish, **options)
 
-        def giveUp(error: ConfigurationError) -> Any:
-            self.calls.append(f"give up: {error}")
-            raise SystemExit(1)
+class ListenerTests(ServiceCase):
+    """L{ListenerService}."""
 
-        service.giveUp = giveUp
-        return service
+    def test_boundEarly(self) -> None:
+        """The port is bound while privileges last, once; and let go of at the end."""
+        endpoint = Endpoint()
+        listener = self.listener(endpoint)
+        listener.privilegedStartService()
+        self.assertIs(listener.port, endpoint.port)
+        listener.startService()
+        self.assertEqual(endpoint.factories, [listener.factory])
+        stopping = listener.stopService()
+        self.assertIs(stopping, endpoint.port.closing)
+        self.assertIsNone(listener.port)
 
-    def admit(self, disconnect: Any) -> Any:
-        """A session."""
-        return self.registry.admit(
-            "ftp", Address("192.0.2.1", 1), Address("192.0.2.2", 2), secure=False,
-            disconnect=disconnect,
-        )  # fmt: skip
+    def test_boundLate(self) -> None:
+        """Where there is no privileged start, the start binds."""
+        endpoint = Endpoint()
+        self.listener(endpoint).startService()
+        self.assertEqual(len(endpoint.factories), 1)
 
-    def test_furnishedAtStart(self) -> None:
-        """Nothing is made before the start, and then once."""
-        service = self.newService()
-        self.assertEqual(self.furnished, 0)
-        service.privilegedStartService()
-        service.startService()
-        self.assertEqual(self.furnished, 1)
-        self.assertEqual(len(service.listeners), 1)
+    def test_again(self) -> None:
+        """A service that was stopped can be started."""
+        endpoint = Endpoint()
+        listener = self.listener(endpoint)
+        listener.startService()
+        listener.stopService()
+        listener.startService()
+        self.assertEqual(len(endpoint.factories), 2)
 
-    def test_whenListening(self) -> None:
-        """Called once, after all ports are bound."""
-        service = self.newService()
+    def test_neverBound(self) -> None:
+        """What has not been bound is not closed."""
+        self.assertIsNone(self.listener(Endpoint()).stopService())
 
-        def listening() -> None:
-            self.calls.append(f"listening {self.endpoint.listens}")
+    def test_refused(self) -> None:
+        """What is in the way is one line: the endpoint and the reason."""
+        inUse = OSError(98, "Address already in use")
+        for error, reason in (
+            (CannotListenError("", 21, inUse), "Address already in use"),
+            (PermissionError(13, "Permission denied"), "Permission denied"),
+            (ValueError("no such thing"), "no such thing"),
+        ):
+            listener = self.listener(Endpoint(error))
+            with self.assertRaises(ConfigurationError) as caught:
+                listener.privilegedStartService()
+            self.assertEqual(str(caught.exception), f"cannot listen on tcp:21: {reason}")
 
-        service.whenListening = listening
-        service.privilegedStartService()
-        self.assertNotIn("listening 1", self.calls)
-        service.startService()
-        self.assertEqual(self.calls.count("listening 1"), 1)
 
-    def test_cannotListen(self) -> None:
-        """An obstacle ends the process, at either kind of start."""
-        self.endpoint.failure = OSError(errno.EADDRINUSE, "Address already in use")
-        for start in ("privilegedStartService", "startService"):
-            self.calls.clear()
-            with self.assertRaises(SystemExit):
-                getattr(self.newService(), start)()
-            self.assertIn("give up: cannot listen on tcp:21: Address already in use", self.calls)
+class SweepingTests(ServiceCase):
+    """L{SweepingService}."""
 
-    def test_privilegesAreChecked(self) -> None:
-        """Root's leftovers end the process before anything is served."""
-
-        def refuse() -> None:
-            raise ConfigurationError("root is left")
-
-        self.patch(module, "checkPrivileges", refuse)
-        with self.assertRaises(SystemExit):
-            self.newService().startService()
-        self.assertEqual(self.calls, ["give up: root is left"])
-        self.assertEqual(self.endpoint.listens, 0)
-
-    def test_defects(self) -> None:
-        """What is not the operator's mistake is not told as if it were."""
-
-        def furnish(service: FileHubService) -> None:
-            raise ZeroDivisionError
-
-        service = FileHubService(self.clock, self.registry, furnish)
-        with self.assertRaises(ZeroDivisionError):
-            service.startService()
-
-    def test_stop(self) -> None:
-        """Without sessions: ports, storages and the rest are closed at once, in order."""
-        service = self.newService(
-            closing=[lambda: self.calls.append("workers"), lambda: self.calls.append("log")]
-        )
-        service.startService()
-        self.calls.clear()
-        self.successResultOf(service.stopService())
-        self.assertEqual(self.endpoint.port.stops, 1)
-        self.assertEqual(self.calls, ["close a", "close b", "workers", "log"])
+    def test_hourly(self) -> None:
+        """At the start and then every hour, until the end."""
+        storage = Storage()
+        sweeping = SweepingService(self.clock, [storage])  # type: ignore[list-item]
+        sweeping.startService()
+        self.assertEqual(storage.calls, ["sweep"])
+        self.clock.advance(SWEEP)
+        self.assertEqual(storage.calls, ["sweep"] * 2)
+        sweeping.stopService()
+        self.clock.advance(SWEEP)
+        self.assertEqual(storage.calls, ["sweep"] * 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_drain(self) -> None:
-        """Sessions are asked to end; nothing is closed before they have."""
-        asked: list[str] = []
-        slot = self.admit(asked.append)
-        service = self.newService()
+    def test_failure(self) -> None:
+        """A storage that fails is logged; the others are swept, and it is asked again."""
+        broken, sound = Storage(StorageUnavailable()), Storage()
+        sweeping = SweepingService(self.clock, [broken, sound])  # type: ignore[list-item]
+        self.patch(SweepingService, "_log", Logger("x", observer=self.records.append))
+        sweeping.startService()
+        self.clock.advance(SWEEP)
+        self.assertEqual((broken.calls, sound.calls), (["sweep"] * 2, ["sweep"] * 2))
+        self.assertEqual(len(self.records), 2)
+        sweeping.stopService()
+
+
+class WholeCase(ServiceCase):
+    """
+    A service with two listeners and one storage.
+
+    @ivar events: what happened, in order.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.registry = SessionRegistry(self.clock)
+        self.endpoints = [Endpoint(), Endpoint()]
+        self.storage = Storage()
+        self.events: list[str] = []
+        self.furnished = 0
+
+    def furnish(self, service: FileHubService) -> None:
+        self.furnished += 1
+        service.addStorages([self.storage])  # type: ignore[list-item]
+        for endpoint in self.endpoints:
+            service.addListener(self.listener(endpoint))
+
+    def service(self, *closing: Callable[[], Any]) -> FileHubService:
+        service = FileHubService(self.clock, self.registry, self.furnish, closing=closing)
+        service.whenListening = lambda: self.events.append("listening")
+        return service
+
+
+class StartTests(WholeCase):
+    """The start of L{FileHubService}."""
+
+    def test_ports(self) -> None:
+        """Ports first, then everything else, then word that it listens."""
+        service = self.service()
+        self.assertEqual(self.furnished, 0)
+        service.privilegedStartService()
+        self.assertEqual([len(each.factories) for each in self.endpoints], [1, 1])
+        self.assertEqual((self.storage.calls, self.events), ([], []))
         service.startService()
-        self.calls.clear()
+        self.assertEqual((self.storage.calls, self.events), (["sweep"], ["listening"]))
+        self.assertEqual((self.furnished, len(service.listeners)), (1, 2))
+
+    def test_twist(self) -> None:
+        """Without a privileged start all happens at the start."""
+        service = self.service()
+        service.startService()
+        self.assertEqual([len(each.factories) for each in self.endpoints], [1, 1])
+        self.assertEqual((self.furnished, self.events), (1, ["listening"]))
+
+    def test_obstacle(self) -> None:
+        """An obstacle goes to C{giveUp}, at either start."""
+        self.endpoints[1].answer = OSError(98, "Address already in use")
+        for start in ("privilegedStartService", "startService"):
+            given: list[str] = []
+
+            def end(error: ConfigurationError, given: list[str] = given) -> Any:
+                given.append(str(error))
+                raise SystemExit(1)
+
+            service = self.service()
+            service.giveUp = end
+            self.assertRaises(SystemExit, getattr(service, start))
+            self.assertEqual(given, ["cannot listen on tcp:21: Address already in use"])
+        self.assertEqual(self.events, [])
+
+    def test_rootIsLogged(self) -> None:
+        """Whoever serves as root is told how not to."""
+        self.service().startService()
+        self.assertEqual(self.records, [])
+        self.patch(os, "geteuid", lambda: 0)
+        self.patch(module, "checkPrivileges", lambda: None)
+        self.service().startService()
+        self.assertIn("--uid", self.records[0]["log_format"])
+
+    def test_observer(self) -> None:
+        """The log observer is handed to an application, which is what twistd asks."""
+        service = self.service()
+        service.observer = self.records.append
+        application = Application("x")  # type: ignore[no-untyped-call]
+        service.setServiceParent(application)
+        self.assertEqual(application.getComponent(ILogObserver), self.records.append)
+        self.assertEqual(list(IServiceCollection(application)), [service])
+
+    def test_noApplication(self) -> None:
+        """Another parent has no use for an observer."""
+        parent = MultiService()  # type: ignore[no-untyped-call]
+        service = self.service()
+        service.observer = self.records.append
+        service.setServiceParent(parent)
+        self.assertEqual(list(parent), [service])
+
+
+class StopTests(WholeCase):
+    """The end of L{FileHubService}."""
+
+    def start(self, *closing: Callable[[], Any]) -> FileHubService:
+        service = self.service(*closing)
+        service.startService()
+        return service
+
+    def admit(self, disconnect: Callable[[str], None]) -> Any:
+        return self.registry.admit("ftp", PEER, LOCAL, secure=False, disconnect=disconnect)
+
+    def test_order(self) -> None:
+        """
+        Nobody is let in any more, sessions are asked to end and waited for, then storages
+        are closed, then the rest.
+        """
+        service = self.start(lambda: self.events.append("workers"))
+        told: list[str] = []
+        slot = self.admit(told.append)
         stopping = service.stopService()
-        self.assertEqual(asked, ["server is shutting down"])
-        self.assertEqual(self.endpoint.port.stops, 1)
-        self.clock.pump([0.05] * 20)
-        self.assertNoResult(stopping)
-        self.assertEqual(self.calls, [])
-        slot.leave("done")
+        self.assertEqual([each.port.stopped for each in self.endpoints], [1, 1])
+        self.assertEqual(told, ["server is shutting down"])
+        self.clock.advance(1)
+        self.assertNotIn("close", self.storage.calls)
+        slot.leave("shutdown")
         self.clock.advance(0.05)
+        self.assertNotIn("close", self.storage.calls)  # the ports are not closed yet
+        for endpoint in self.endpoints:
+            endpoint.port.closing.callback(None)
         self.successResultOf(stopping)
-        self.assertEqual(self.calls, ["close a", "close b"])
+        self.assertEqual(self.storage.calls, ["sweep", "close"])
+        self.assertEqual(self.events, ["listening", "workers"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_drainIsBounded(self) -> None:
-        """A session that does not end holds the end up for ten seconds."""
+    def test_stubborn(self) -> None:
+        """Sessions that do not end are not waited for for ever."""
+        service = self.start()
         self.admit(lambda reason: None)
-        service = self.newService()
-        service.startService()
+        for endpoint in self.endpoints:
+            endpoint.port.closing.callback(None)
         stopping = service.stopService()
-        self.clock.pump([0.05] * int(DRAIN / 0.05 - 2))
+        self.clock.pump([0.05] * int(DRAIN / 0.05 - 1))
         self.assertNoResult(stopping)
-        self.clock.pump([0.05] * 4)
-        self.successResultOf(stopping)
-        self.assertEqual(self.calls[-1], "close b")
-
-    def test_slowPort(self) -> None:
-        """The end waits for the ports."""
-        self.endpoint.port.stopping = Deferred()
-        service = self.newService()
-        service.startService()
-        stopping = service.stopService()
-        self.assertNoResult(stopping)
-        self.endpoint.port.stopping.callback(None)
+        self.clock.pump([0.05] * 3)
         self.successResultOf(stopping)
 
-    def test_slowClosing(self) -> None:
-        """The end waits for each thing that is closed."""
+    def test_brokenEndings(self) -> None:
+        """What cannot be closed is logged and keeps nothing else from being closed."""
         waiting: Deferred[None] = Deferred()
-        service = self.newService(closing=[lambda: waiting, lambda: self.calls.append("log")])
-        service.startService()
-        stopping = service.stopService()
-        self.assertNoResult(stopping)
-        self.assertNotIn("log", self.calls)
-        waiting.callback(None)
-        self.successResultOf(stopping)
-        self.assertIn("log", self.calls)
-
-    def test_closingFails(self) -> None:
-        """What cannot be closed is logged and keeps nothing else open."""
-        self.storages[0].failure = StorageUnavailable()
 
         def broken() -> None:
-            raise ZeroDivisionError
+            raise OSError(5, "Input/output error")
 
-        service = self.newService(
-            closing=[broken, lambda: fail(KeyError("x")), lambda: self.calls.append("log")]
-        )
-        service.startService()
-        self.calls.clear()
-        self.successResultOf(service.stopService())
-        self.assertEqual(self.calls, ["close a", "close b", "log"])
-        logged = self.flushLoggedErrors(ZeroDivisionError, KeyError, StorageUnavailable)
-        self.assertEqual(len(logged), 3)
-
-    def test_neverStarted(self) -> None:
-        """Stopping what never started works."""
-        self.successResultOf(self.newService().stopService())
-
-    def test_otherServices(self) -> None:
-        """It can be a part of another application's services."""
-        from twisted.application.service import MultiService
-
-        parent = MultiService()
-        service = self.newService()
-        service.setServiceParent(parent)
-        other = Service()
-        other.setServiceParent(parent)
-        parent.privilegedStartService()
-        parent.startService()
-        self.assertEqual(self.endpoint.listens, 1)
-        self.successResultOf(parent.stopService())
+        service = self.start(broken, lambda: waiting, lambda: self.events.append("last"))
+        self.storage.problem = StorageUnavailable()
+        for endpoint in self.endpoints:
+            endpoint.port.closing.callback(None)
+        stopping = service.stopService()
+        self.assertNoResult(stopping)
+        waiting.errback(ValueError("late"))
+        self.successResultOf(stopping)
+        self.assertEqual(self.events[-1], "last")
+        kinds = [record["log_failure"].type for record in self.records]
+        self.assertEqual(kinds, [StorageUnavailable, OSError, ValueError])
 
 
-class GiveUpTests(SynchronousTestCase):
+class GivingUpTests(ServiceCase):
     """L{giveUp}."""
 
-    def giveUp(self, *arguments: Any) -> str:
-        """What is on standard error."""
-        stream = io.StringIO()
-        self.patch(sys, "__stderr__", stream)
+    def setUp(self) -> None:
+        super().setUp()
+        self.stderr = io.StringIO()
+        self.patch(sys, "__stderr__", self.stderr)
+
+    def giveUp(self, text: str, *arguments: Any) -> None:
         with self.assertRaises(SystemExit) as caught:
-            giveUp(ConfigurationError("f.toml:1: x\nf.toml:2: y"), *arguments)
+            giveUp(ConfigurationError(text), *arguments)
         self.assertEqual(caught.exception.code, 1)
-        return stream.getvalue()
 
     def test_lines(self) -> None:
-        """A line for each mistake, and status 1."""
-        self.assertEqual(self.giveUp(), "filehub: f.toml:1: x\nfilehub: f.toml:2: y\n")
+        """Every mistake is a line on standard error."""
+        self.giveUp("one\ntwo")
+        self.assertEqual(self.stderr.getvalue(), "filehub: one\nfilehub: two\n")
+        self.assertEqual(self.records, [])
 
     def test_pidFile(self) -> None:
-        """Our own pid file does not stay; another process's does."""
+        """Our own pid file goes, another's stays, and none is no matter."""
         path = Path(self.mktemp())
         path.write_text(str(os.getpid()))
-        self.giveUp(str(path))
+        self.giveUp("x", str(path))
         self.assertFalse(path.exists())
-        path.write_text("1")
-        self.giveUp(str(path))
-        self.assertTrue(path.exists())
-        path.write_text("not a number")
-        self.giveUp(str(path))
-        self.giveUp(str(path) + ".missing")
+        self.giveUp("x", str(path))
+        for content in ("1", "", "words"):
+            path.write_text(content)
+            self.giveUp("x", str(path))
+            self.assertEqual(path.read_text(), content)
+
+    def test_background(self) -> None:
+        """
+        In the background the log gets the lines, and the process that waits at the other
+        end of the pipe a short text.
+        """
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        self.addCleanup(os.close, writing)
+        self.giveUp("one\n" + "two" * 100, None, writing)
+        self.assertEqual(self.stderr.getvalue(), "")
+        self.assertEqual([each["line"] for each in self.records], ["one", "two" * 100])
+        said = os.read(reading, 1000)
+        self.assertEqual(said[:8], b"1 one\ntw")
+        self.assertEqual(len(said), 100)
 
 
-class PrivilegeTests(SynchronousTestCase):
-    """L{checkPrivileges}."""
+class PrivilegesTests(SynchronousTestCase):
+    """L{checkPrivileges} and L{raiseLimits}."""
 
-    def check(
-        self, users: tuple[int, ...], groups: tuple[int, ...], others: list[int]
-    ) -> str | None:
-        """The complaint."""
-        self.patch(os, "getresuid", lambda: users)
-        self.patch(os, "getresgid", lambda: groups)
-        self.patch(os, "getgroups", lambda: others)
-        try:
+    def ids(
+        self, user: int, group: int, groups: list[int], *, savedUser: int | None = None
+    ) -> None:
+        saved = user if savedUser is None else savedUser
+        self.patch(os, "getresuid", lambda: (user, user, saved))
+        self.patch(os, "getresgid", lambda: (group, group, group))
+        self.patch(os, "getgroups", lambda: groups)
+
+    def test_sound(self) -> None:
+        """Root that stays root, and somebody who is nobody else as well."""
+        for user, group, groups in ((0, 0, [0, 1]), (1000, 1000, [1000, 27]), (1000, 1000, [])):
+            self.ids(user, group, groups)
             checkPrivileges()
-        except ConfigurationError as error:
-            return str(error)
-        return None
 
-    def test_whole(self) -> None:
-        """All of root, or nothing of root, is right."""
-        self.assertIsNone(self.check((0, 0, 0), (0, 0, 0), [0]))
-        self.assertIsNone(self.check((5, 5, 5), (5, 5, 5), [5, 6]))
-        self.assertIsNone(self.check((5, 5, 5), (5, 5, 5), []))
-
-    def test_leftovers(self) -> None:
-        """Anything of root that is left is not."""
-        for users, groups, others in (
-            ((5, 5, 0), (5, 5, 5), []),
-            ((5, 0, 5), (5, 5, 5), []),
-            ((0, 0, 0), (5, 5, 5), []),
-            ((5, 5, 5), (5, 5, 0), []),
-            ((5, 5, 5), (0, 0, 0), []),
-            ((5, 5, 5), (5, 5, 5), [5, 0]),
+    def test_left(self) -> None:
+        """Half a change of user is none: groups of root, its group, a way back."""
+        for user, group, groups, saved in (
+            (1000, 1000, [0], 1000),
+            (1000, 0, [1000], 1000),
+            (0, 1000, [1000], 0),
+            (1000, 1000, [1000], 0),
         ):
-            self.assertIn("privileges of root", self.check(users, groups, others) or "")
-
-
-class LimitTests(SynchronousTestCase):
-    """L{raiseLimits}."""
+            self.ids(user, group, groups, savedUser=saved)
+            error = self.assertRaises(ConfigurationError, checkPrivileges)
+            self.assertIn("--uid and --gid", str(error))
 
     def test_limits(self) -> None:
-        """Open files up to what is allowed, core files none."""
-        done: dict[int, tuple[int, int]] = {}
-        self.patch(resource, "getrlimit", lambda which: (1024, 4096))
-        self.patch(resource, "setrlimit", done.__setitem__)
+        """As many files as there may be; no core dump."""
+        limits: dict[int, tuple[int, int]] = {
+            resource.RLIMIT_NOFILE: (1024, 20_000),
+            resource.RLIMIT_CORE: (50, 100),
+        }
+        self.patch(resource, "getrlimit", limits.__getitem__)
+        self.patch(resource, "setrlimit", limits.__setitem__)
         raiseLimits()
         self.assertEqual(
-            done, {resource.RLIMIT_NOFILE: (4096, 4096), resource.RLIMIT_CORE: (0, 4096)}
+            limits, {resource.RLIMIT_NOFILE: (20_000, 20_000), resource.RLIMIT_CORE: (0, 100)}
         )
