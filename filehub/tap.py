@@ -77,17 +77,11 @@ class Options(UsageOptions):
         @raise UsageError: options that contradict each other.
         """
         if self["config"] is not None:
-            extra = [
-                f"--{name}"
-                for name in ("root", "writable", "users", *DEFAULT_LISTENERS)
-                if self[name]
-            ]
-            if extra:
-                raise UsageError(
-                    f"--config says everything; expected no {extra[0].removesuffix('s')} with it"
-                    if extra[0] == "--users"
-                    else f"--config says everything; expected no {extra[0]} with it"
-                )
+            options = {"users": "--user"}
+            for name in ("root", "writable", "users", *DEFAULT_LISTENERS):
+                if self[name]:
+                    option = options.get(name, f"--{name}")
+                    raise UsageError(f"--config says everything; expected no {option} with it")
         elif self["root"] is None:
             self["root"] = "."
 
@@ -123,7 +117,6 @@ def makeService(options: Options) -> IService:
             _log.warn("{line}", line=line)
     except ConfigurationError as error:
         giveUp(error)
-        raise
     daemonises = "nodaemon" in parent and not parent["nodaemon"]
     if options["config"] is None:
         service.whenListening = lambda: _tell(welcome(service, options), daemonises)
@@ -135,7 +128,7 @@ def makeService(options: Options) -> IService:
 
 def _tell(text: str, daemonises: bool) -> None:
     if not daemonises:
-        print(text, file=sys.__stdout__, flush=True)
+        _writeToOutput(text)
         return
     for line in text.splitlines():
         _log.info("{line}", line=line)

@@ -34,7 +34,15 @@ from filehub.events import (
     TransferEnded,
 )
 from filehub.logfile import LineFile
-from filehub.observers import LineObserver, LogSink, Sinks, TransferLogSink, escaped, factsOf
+from filehub.observers import (
+    CountingSink,
+    LineObserver,
+    LogSink,
+    Sinks,
+    TransferLogSink,
+    escaped,
+    factsOf,
+)
 from filehub.paths import ROOT, VirtualPath
 from tests.accounts.doubles import Events
 
@@ -164,7 +172,10 @@ class ForgeryTests(LoggingCase):
         self.assertEqual(first == second, escaped(first) == escaped(second))
 
     def test_escapes(self) -> None:
-        """The forms of the escapes."""
+        """The forms of the escapes, which nothing else looks like."""
+        for real, written in (("\n", r"\x0a"), ("\u202e", r"\u202e"), ("\udcff", r"\xff")):
+            self.assertEqual(escaped(real), written)
+            self.assertNotEqual(escaped(written), written)
         self.assertEqual(
             escaped("ä\n\x1b\x85\u202e\U000e0001\udcff\\"),
             r"ä\x0a\x1b\x85\u202e\U000e0001\xff" + "\\\\",
@@ -359,6 +370,40 @@ class TransferLogTests(SynchronousTestCase):
         sink.close()
         sink.emit(self.event())
         self.assertEqual(len(seen), 1)
+
+
+class CountingTests(SynchronousTestCase):
+    """L{CountingSink}."""
+
+    def transfer(self, direction: Direction, outcome: Outcome, nbytes: int) -> Event:
+        return TransferEnded(CLIENT, "ann", direction, ROOT, outcome, nbytes, 1.0)
+
+    def test_counts(self) -> None:
+        """Events by name; transfers and bytes by protocol, direction and outcome."""
+        sink = CountingSink()
+        for event in allEvents("x"):
+            sink.emit(event)
+        for outcome, nbytes in ((Outcome.COMPLETED, 7), (Outcome.ABORTED, 2)):
+            sink.emit(self.transfer(Direction.DOWNLOAD, outcome, nbytes))
+        self.assertEqual(sink.events["Denied"], 1)
+        self.assertEqual(sink.events["TransferEnded"], 3)
+        self.assertEqual(sink.transfers["ftp", Direction.DOWNLOAD, Outcome.COMPLETED], 1)
+        self.assertEqual(sink.transfers["ftp", Direction.UPLOAD, Outcome.COMPLETED], 0)
+        self.assertEqual(sink.nbytes["ftp", Direction.DOWNLOAD], 9)
+        self.assertEqual(sink.nbytes["ftp", Direction.UPLOAD], 5)
+
+    def test_report(self) -> None:
+        """One line for all."""
+        written: list[str] = []
+        self.patch(CountingSink, "_log", Logger("x", observer=LineObserver(written.append, "text")))
+        sink = CountingSink()
+        for event in allEvents("x"):
+            sink.emit(event)
+        sink.report()
+        self.assertEqual(
+            [line.partition("served ")[2] for line in written],
+            ["1 sessions, 1 transfers, 0 bytes out, 5 in; refused 1 sessions and 1 logins"],
+        )
 
 
 class LineObserverTests(SynchronousTestCase):

@@ -71,6 +71,15 @@ class RegistryTests(SynchronousTestCase):
         )
         self.assertEqual(len(self.registry), 0)
 
+    def test_kick(self) -> None:
+        """One session is asked to end, the others are left alone; nobody is no mistake."""
+        self.admit()
+        slot = self.admit()
+        self.assertTrue(self.registry.kick(slot.connection.sessionId, "by the operator"))
+        self.assertEqual(self.ended, ["by the operator"])
+        self.assertFalse(self.registry.kick(99, "by the operator"))
+        self.assertEqual((len(self.ended), len(self.registry)), (1, 2))
+
     def test_connection(self) -> None:
         """The mind is told apart by its number, and knows when it is encrypted."""
         first, second = self.admit(), self.admit("2001:db8::1", "rfc913")

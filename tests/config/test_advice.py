@@ -1,0 +1,99 @@
+"""
+What works but is worth a thought.
+"""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from filehub.config.advice import adviceOn
+from filehub.config.loading import LoadedConfiguration, loadConfiguration
+from filehub.config.schema import Configuration
+from tests.accounts.doubles import CHEAP
+
+USER = f"[[user]]\nname = 'ann'\npassword = '{CHEAP.hash(b'x')}'\n"
+
+
+class AdviceTests(SynchronousTestCase):
+    """L{adviceOn}."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.root = self.folder / "root"
+        self.root.mkdir(parents=True)
+        self.path = self.folder / "filehub.toml"
+        self.patch(resource, "getrlimit", lambda which: (1024, 20_000))
+
+    def advice(self, text: str = "", ftp: str = "", mode: int = 0o640) -> list[str]:
+        self.path.write_text(
+            f"[ftp]\nlisten = ['tcp:21']\n{ftp}\n{text}\n"
+            f"[[mount]]\npath = '/srv'\nsource = '{self.root.as_uri()}'\n"
+        )
+        self.path.chmod(mode)
+        return adviceOn(loadConfiguration(self.path))
+
+    def test_nothing(self) -> None:
+        """A sound file needs none, and the built-in values need none."""
+        self.assertEqual(self.advice(USER), [])
+        self.assertEqual(adviceOn(LoadedConfiguration(Configuration(), "command line")), [])
+
+    def test_secrets(self) -> None:
+        """Hashes that strangers may read, or a group may change."""
+        for mode in (0o644, 0o604, 0o660, 0o642):
+            (line,) = self.advice(USER, mode=mode)
+            self.assertIn(f"{self.path} holds password hashes and is open to others", line)
+        for mode in (0o600, 0o640, 0o400):
+            self.assertEqual(self.advice(USER, mode=mode), [])
+        self.assertEqual(self.advice("[[user]]\nname = 'ann'", mode=0o644), [])
+
+    def test_ports(self) -> None:
+        """Fewer passive ports than sessions; an outer address without known ports."""
+        (line,) = self.advice(ftp="passive_ports = '50000-50998'")
+        self.assertIn("has 999 ports for limits.sessions = 1000", line)
+        self.assertEqual(self.advice(ftp="passive_ports = '50000-50999'"), [])
+        (line,) = self.advice(ftp="external_address = '203.0.113.7'")
+        self.assertIn("external_address without ftp.passive_ports", line)
+
+    def test_descriptors(self) -> None:
+        """More sessions than the system lets us have files."""
+        self.assertEqual(self.advice("[limits]\nsessions = 5000"), [])
+        (line,) = self.advice("[limits]\nsessions = 5001")
+        self.assertIn("need 20004 open files, the system allows this process 20000", line)
+        self.patch(resource, "getrlimit", lambda which: (1024, resource.RLIM_INFINITY))
+        self.assertEqual(self.advice("[limits]\nsessions = 5001"), [])
+
+    def test_exposed(self) -> None:
+        """What is the server's own lies in what it serves."""
+        state, log = self.root / "state", self.root / "a" / "xferlog"
+        lines = self.advice(f"[server]\nstate = '{state}'\n[log]\nxferlog = '{log}'")
+        self.assertEqual(
+            lines, [f"{each} lies in {self.root}, which is served as /srv" for each in (state, log)]
+        )
+        self.path = self.root / "filehub.toml"
+        (line,) = self.advice()
+        self.assertIn(f"{self.path} lies in", line)
+
+    def test_rules(self) -> None:
+        """Rules for places that do not exist, with their lines; those above a mount do."""
+        rule = "[[%s.rule]]\npath = '%s'\nallow = 'r'\n"
+        lines = self.advice(
+            "[[user]]\nname = 'a'\n"
+            + rule % ("user", "/srv/x")
+            + rule % ("user", "/home")
+            + rule % ("user", "/")
+            + "[[group]]\nname = 'g'\n"
+            + rule % ("group", "/srvx")
+            + "[anonymous]\n"
+            + rule % ("anonymous", "/pub")
+        )
+        self.assertEqual(
+            [line.removeprefix(str(self.path)) for line in lines],
+            [
+                ":17: a rule for /srvx, where nothing is mounted",
+                ":9: a rule for /home, where nothing is mounted",
+                ":21: a rule for /pub, where nothing is mounted",
+            ],
+        )
