@@ -202,6 +202,14 @@ class ThrottleTests(SynchronousTestCase):
         self.shutOut(attempts=9)
         self.successResultOf(self.login(GOOD))
 
+    def test_afterwardsAllTriesAreLeft(self) -> None:
+        """Failures before a shut-out do not count after it, though still in the window."""
+        self.portal = self.newPortal(attempts=3, window=5000.0, duration=100.0)
+        self.shutOut(attempts=3)
+        self.clock.advance(100)
+        self.shutOut(attempts=2)
+        self.successResultOf(self.login(GOOD))
+
     def test_slowFailures(self) -> None:
         """Failures that are spread over more than the window never shut anybody out."""
         for _ in range(50):
@@ -272,6 +280,16 @@ class ThrottleTests(SynchronousTestCase):
         for _ in range(2):
             self.failureResultOf(self.login(host="10.0.0.199"))
         self.failureResultOf(self.login(GOOD, "10.0.0.199"))
+
+    def test_latestAreKept(self) -> None:
+        """Whoever goes on trying is not forgotten because of others who tried once."""
+        self.patch(throttle, "CAPACITY", 5)
+        self.portal = self.newPortal(delay=0.0, attempts=6)
+        for number in range(6):
+            self.failureResultOf(self.login(host="192.0.2.7"))
+            for other in range(3):
+                self.failureResultOf(self.login(host=f"10.0.{number}.{other}"))
+        self.failureResultOf(self.login(GOOD))
 
     def test_badUserNames(self) -> None:
         """Names that are not UTF-8 are told as they can be."""
