@@ -261,7 +261,15 @@ def checkPrivileges() -> None:
 
 
 def raiseLimits() -> None:
-    """As many open files as the system lets us have, and no core dumps with passwords."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    """
+    As many open files as the system lets us have, and no core dumps with passwords; as
+    far as whoever starts us does not forbid even that.
+    """
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, cores = resource.getrlimit(resource.RLIMIT_CORE)
+    for kind, soft, hard in (
+        (resource.RLIMIT_NOFILE, files, files),
+        (resource.RLIMIT_CORE, 0, cores),
+    ):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (soft, hard))

@@ -421,3 +421,12 @@ class PrivilegesTests(SynchronousTestCase):
         self.assertEqual(
             limits, {resource.RLIMIT_NOFILE: (20_000, 20_000), resource.RLIMIT_CORE: (0, 100)}
         )
+
+    def test_limitsForbidden(self) -> None:
+        """A sandbox that forbids it does not keep the server from starting."""
+
+        def refuse(*arguments: Any) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        self.patch(resource, "setrlimit", refuse)
+        raiseLimits()
