@@ -4,7 +4,7 @@ FTP and FTPS servers as a L{Remote}.
 
 from __future__ import annotations
 
-from filehub.errors import FileHubError, NoSpace
+from filehub.errors import FileHubError, NoSpace, NotFound
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.ftp.client import FTPClient, Refused, RemoteEntry
 from filehub.protocols.ftp.reply_parser import NotFTP
@@ -65,7 +65,7 @@ class FTPRemote:
         try:
             return await self.client.retrieve(path, target, offset=offset, progress=progress)
         except Refused as refusal:
-            raise translated(refusal, path) from None
+            raise await self._why(refusal, path) from None
 
     async def put(self, path: str, source: IReadHandle, offset: int, progress: Progress) -> int:
         """See L{Remote.put}."""
@@ -74,12 +74,19 @@ class FTPRemote:
         except Refused as refusal:
             raise translated(refusal, path) from None
 
+    async def _why(self, refusal: Refused, path: str) -> FileHubError:
+        """What a refusal means; some servers only say that they failed."""
+        error = translated(refusal, path)
+        if error is refusal and refusal.reply.code == 550 and await self.entry(path) is None:
+            return NotFound(None, f"{path}: {refusal}")
+        return error
+
     async def removeFile(self, path: str) -> None:
         """See L{Remote.removeFile}."""
         try:
             await self.client.removeFile(path)
         except Refused as refusal:
-            raise translated(refusal, path) from None
+            raise await self._why(refusal, path) from None
 
     async def removeDirectory(self, path: str) -> None:
         """See L{Remote.removeDirectory}."""

@@ -27,6 +27,7 @@ from tests.integration.harness import (
     boundPorts,
     content,
     freePort,
+    hashPassword,
     sharedSite,
     until,
 )
@@ -315,20 +316,25 @@ class VsftpdTests(FTPPeerTests, FTPPeerTestCase):
         vsftpd = self.requireClient("vsftpd", "/usr/sbin/vsftpd")
         self.requireRoot()
         port = freePort()
+        # vsftpd refuses to shut anybody up in a folder that can be written to.
+        root, self.folder = self.folder, self.folder / "work"
+        self.folder.mkdir()
+        self.folder.chmod(0o777)
+        root.chmod(0o755)
         empty = self.local / "empty"
         empty.mkdir()
         os.chmod(self.local, 0o755)
         configuration = self.local / "vsftpd.conf"
         configuration.write_text(
             f"listen=YES\nlisten_address=127.0.0.1\nlisten_port={port}\nbackground=NO\n"
-            f"anonymous_enable=YES\nlocal_enable=NO\nwrite_enable=YES\nanon_root={self.folder}\n"
+            f"anonymous_enable=YES\nlocal_enable=NO\nwrite_enable=YES\nanon_root={root}\n"
             "anon_upload_enable=YES\nanon_mkdir_write_enable=YES\nanon_other_write_enable=YES\n"
             "anon_world_readable_only=NO\nanon_umask=022\nallow_writeable_chroot=YES\n"
-            f"ftp_username=nobody\nnopriv_user=nobody\nsecure_chroot_dir={empty}\n"
+            f"ftp_username=daemon\nnopriv_user=nobody\nsecure_chroot_dir={empty}\n"
             "seccomp_sandbox=NO\nxferlog_enable=NO\nutf8_filesystem=YES\n"
         )
         self.start(vsftpd, configuration, tcp=port)
-        self.base = f"ftp://127.0.0.1:{port}"
+        self.base = f"ftp://127.0.0.1:{port}/work"
 
 
 class PureFTPdTests(FTPPeerTests, FTPPeerTestCase):
@@ -342,10 +348,12 @@ class PureFTPdTests(FTPPeerTests, FTPPeerTestCase):
         self.requireRoot()
         port = freePort()
         database = self.local / "users.pdb"
-        self.run_(
-            make, "useradd", "ada", "-u", "65534", "-g", "65534", "-d", self.folder,
-            "-f", self.local / "users", "-F", database, "-m", stdin="secret\nsecret\n",
-        )  # fmt: skip
+        # pure-pw itself would make a hash that takes a second and half of the memory.
+        users = self.local / "users"
+        users.write_text(
+            f"ada:{hashPassword(self.password)}:65534:65534::{self.folder}/./::::::::::::\n"
+        )
+        self.run_(make, "mkdb", database, "-f", users)
         self.start(
             server, "-S", f"127.0.0.1,{port}", "-l", f"puredb:{database}", "-E", "-H",
             "-g", self.local / "pid", tcp=port,
