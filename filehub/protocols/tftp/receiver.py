@@ -152,6 +152,13 @@ class Receiver(Session):
                 self._sendFirst(now)
             self._measuring = False
 
+    def fail(self, code: int, text: str, outcome: Outcome = Outcome.FAILED) -> None:
+        """See L{Session.fail}; what was published does not fail any more."""
+        if self._published:
+            self._finish(outcome)
+        else:
+            super().fail(code, text, outcome)
+
     def _finish(self, outcome: Outcome, reason: str = "") -> None:
         if not self._published:
             super()._finish(outcome, reason)

@@ -156,21 +156,7 @@ class Sender(Session):
             # Many clients do not send the last ACK, or send it once and are gone.
             self._finish(Outcome.UNCONFIRMED, "the last block was never confirmed")
         else:
-            self.counts.timeouts += 1
-            self.roundTrip.backOff()
-            self._silences += 1
-            following = self._next
-            self._startAgain()
-            self._timed = True
-            if self._silences == 1 and following - self.base > 1:
-                # Either the end of the window is lost, or its ACK: the last block
-                # alone finds out, and the peer says what else it misses.
-                self._next = following - 1
-                self._transmit(now, 1)
-                return
-            self._suspicion = True
-            self._believable = False
-            self._transmit(now)
+            self._silence(now)
 
     def refused(self) -> None:
         """The peer's port is closed: after the last block that is a way to be done."""
@@ -246,6 +232,27 @@ class Sender(Session):
         self._timed = False
         if not self._waiting:
             self._transmit(now)
+
+    def _silence(self, now: float) -> None:
+        """The timer says that something is lost."""
+        self.counts.timeouts += 1
+        self.roundTrip.backOff()
+        self._silences += 1
+        following = self._next
+        self._startAgain()
+        self._timed = True
+        if self._silences == 1 and following - self.base > 1:
+            # Either the end of the window is lost, or its ACK: the last block alone
+            # finds out, and the peer says what else it misses.
+            self._next = following - 1
+            self._transmit(now, 1)
+        else:
+            self._suspicion = True
+            self._believable = False
+            self._transmit(now)
+        settings = self.settings
+        patience = settings.linger if self._next > self._last else settings.stall
+        self.due = min(self.due, self._progress + patience)
 
     def _refusedBy(self, error: wire.ErrorPacket) -> None:
         if self.terms.answer and self.base <= 1:

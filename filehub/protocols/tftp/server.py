@@ -164,7 +164,7 @@ class TFTPService(Service):
         """Serve."""
         super().startService()  # type: ignore[no-untyped-call]
         listener = self._bind()
-        self._hub = Hub(self._reactor)
+        self._hub = self._newHub()
         self._hub.addReader(listener)
         self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
         self._log.info("TFTP listens on {address}", address=str(listener.socket.address))
@@ -180,9 +180,6 @@ class TFTPService(Service):
         for exchange in list(self._all):
             running.append(exchange.whenReleased())
             exchange.refuse("server is shutting down")
-            if exchange.port is not None:
-                # It only stayed to repeat its last ACK.
-                exchange.abandon("server is shutting down")
         if listener is not None:
             if self._hub is not None:
                 self._hub.removeReader(listener)
@@ -213,8 +210,14 @@ class TFTPService(Service):
 
     def _bind(self) -> _Listener:
         if self._listener is None:
-            self._listener = _Listener(openListener(self._listen), self)
+            self._listener = _Listener(self._open(), self)
         return self._listener
+
+    def _open(self) -> ListeningSocket:
+        return openListener(self._listen)
+
+    def _newHub(self) -> Hub:
+        return Hub(self._reactor)
 
     def _newGate(self) -> RequestGate:
         s = self.settings

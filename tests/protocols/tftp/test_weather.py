@@ -74,9 +74,7 @@ class BadWeatherTests(SynchronousTestCase):
         for seed, window in product(range(60), (1, 4, 16)):
             network = Network(seed, BAD)
             size = 100 * 64
-            server, reader = download(
-                content(size), terms(64, window), network, PATIENT, chatty=True
-            )
+            _, reader = download(content(size), terms(64, window), network, PATIENT, chatty=True)
             self.assertEqual(bytes(reader.content), content(size), (seed, window))
             self.assertLess(network.sent, 101 * (2 + window / 2), (seed, window))
 
@@ -85,7 +83,7 @@ class BadWeatherTests(SynchronousTestCase):
         for seed, window in product(range(150), (1, 2, 5, 16)):
             size = 37 * 64 + seed
             network = Network(seed, BAD)
-            server, writer, target = upload(content(size), terms(64, window), network, PATIENT)
+            server, _, target = upload(content(size), terms(64, window), network, PATIENT)
             self.assertEqual(bytes(target.content), content(size), (seed, window))
             self.assertEqual(target.finished, 1)
             self.assertEqual(server.outcomes, [(Outcome.COMPLETED, "")])
