@@ -23,7 +23,7 @@ import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.cred.portal import Portal
@@ -173,15 +173,12 @@ class ThrottledPortal:
             raise
         except (CheckOverloaded, _TooLate) as error:
             await self._refuse(mind, user, str(error), address, counts=False)
-            raise
         except LoginFailed as error:
             await self._refuse(mind, user, str(error) or "refused", address)
-            raise
         except Exception:
             self._log.failure("a login could not be checked")
             reason = "the login could not be checked"
             await self._refuse(mind, user, reason, address, counts=False)
-            raise
         self._pairs.forget((address, user))
         if self._sink is not None:
             self._sink.emit(LoggedIn(mind, result[1].name if hasattr(result[1], "name") else user))
@@ -212,7 +209,7 @@ class ThrottledPortal:
         address: object,
         *,
         counts: bool = True,
-    ) -> None:
+    ) -> NoReturn:
         """Count, tell, wait, and fail."""
         settings = self._settings
         now = self._clock.seconds()
