@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, IServiceMaker
+from twisted.logger import Logger, formatEvent
 from twisted.plugin import IPlugin
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -238,6 +239,49 @@ class MakeServiceTests(SynchronousTestCase):
             self.make("--root", str(self.folder), parent=parent)
         (line,) = self.stderr.getvalue().splitlines()
         self.assertIn("cannot be written", line)
+
+
+class OutputTests(SynchronousTestCase):
+    """What goes to standard output."""
+
+    def write(self, line: str, raw: io.BytesIO) -> bytes:
+        """The bytes of a line."""
+        self.patch(sys, "__stdout__", io.TextIOWrapper(raw, encoding="ascii"))
+        tap._writeToOutput(line)
+        return raw.getvalue()
+
+    def test_encoding(self) -> None:
+        """UTF-8 whatever the locale; what is no text is escaped; flushed at once."""
+        self.assertEqual(self.write("ä€\udcff", io.BytesIO()), "ä€\\udcff\n".encode())
+
+    def test_nobodyReads(self) -> None:
+        """No room, nobody who reads, no output at all: nothing is raised."""
+
+        class Full(io.BytesIO):
+            """No room."""
+
+            def write(self, data: Any) -> int:
+                raise OSError(28, "No space left on device")
+
+        self.assertEqual(self.write("line", Full()), b"")
+        closed = io.BytesIO()
+        self.patch(sys, "__stdout__", io.TextIOWrapper(closed))
+        closed.close()
+        tap._writeToOutput("line")
+        self.patch(sys, "__stdout__", None)
+        tap._writeToOutput("line")
+
+    def test_background(self) -> None:
+        """In the background the welcome goes to the log, a record for each line."""
+        seen: list[Any] = []
+        self.patch(tap, "_log", Logger("x", observer=seen.append))
+        tap._tell("one\ntwo {x}", True)
+        self.assertEqual([formatEvent(each) for each in seen], ["one", "two {x}"])
+        raw = io.BytesIO()
+        self.patch(sys, "__stdout__", io.TextIOWrapper(raw))
+        tap._tell("one\ntwo", False)
+        self.assertEqual(raw.getvalue(), b"one\ntwo\n")
+        self.assertEqual(len(seen), 2)
 
 
 class ProcessTests(SynchronousTestCase):
