@@ -238,15 +238,15 @@ class Sender(Session):
         self.counts.timeouts += 1
         self.roundTrip.backOff()
         self._silences += 1
-        following = self._next
-        self._startAgain()
         self._timed = True
-        if self._silences == 1 and following - self.base > 1:
+        if self._silences == 1 and self._next - self.base > 1:
             # Either the end of the window is lost, or its ACK: the last block alone
             # finds out, and the peer says what else it misses.
-            self._next = following - 1
+            self._sendsAgain()
+            self._next -= 1
             self._transmit(now, 1)
         else:
+            self._startAgain()
             self._suspicion = True
             self._believable = False
             self._transmit(now)
@@ -268,11 +268,14 @@ class Sender(Session):
 
     def _startAgain(self) -> None:
         self._doubled = max(self._doubled, self._next)
+        self._sendsAgain()
+        self._next = self.base
+
+    def _sendsAgain(self) -> None:
         self._doubt = False
         if not self._again:
             self._firstSentAt = self._sentAt
             self._again = True
-        self._next = self.base
 
     def _transmit(self, now: float, most: int = 65536) -> None:
         """Send what the window allows."""
