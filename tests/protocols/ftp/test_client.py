@@ -1,0 +1,129 @@
+"""
+L{FTPClient} over loopback against a server that answers by a script: odd replies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineReceiver
+from twisted.trial.unittest import TestCase
+
+from filehub.errors import ConnectFailed, FileHubError, PeerGone, Stalled
+from filehub.protocols.ftp.client import FTPClient, Refused
+from filehub.protocols.ftp.reply_parser import NotFTP
+from filehub.remotes.ftp import translated
+
+
+class Scripted(LineReceiver):
+    """Says what its factory's table has for each line."""
+
+    factory: Any
+
+    def connectionMade(self) -> None:
+        self.transport.write(self.factory.greeting)
+
+    def lineReceived(self, line: bytes) -> None:
+        self.factory.lines.append(line)
+        answer = self.factory.answers.get(line, self.factory.answers.get(line.split()[0]))
+        if answer is None:
+            self.transport.loseConnection()
+        else:
+            self.transport.write(answer)
+
+
+class ClientTests(TestCase):
+    """L{FTPClient}"""
+
+    timeout = 20
+
+    async def connect(self, answers: dict[bytes, bytes], greeting: bytes = b"220 hi\r\n") -> Any:
+        factory = Factory.forProtocol(Scripted)
+        self.lines: list[bytes] = []
+        factory.answers, factory.greeting = answers, greeting  # type: ignore[attr-defined]
+        factory.lines = self.lines  # type: ignore[attr-defined]
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(factory)
+        self.addCleanup(lambda: maybeDeferred(port.stopListening))
+        client = await FTPClient.connect(reactor, "127.0.0.1", port.getHost().port)
+        self.addCleanup(client.abort)
+        return client
+
+    async def raises(self, kind: type[Exception], work: Any) -> Any:
+        failed: Any = self.assertFailure(Deferred.fromCoroutine(work), kind)
+        return await failed
+
+    async def test_greetings(self) -> None:
+        """Greetings of several lines and C{120} are waited for; C{421} is a refusal."""
+        await self.connect({}, b"220-one\r\n 220 two\r\n220 three\r\n")
+        await self.connect({}, b"120 wait\r\n220 now\r\n")
+        await self.raises(Refused, self.connect({}, b"421 full\r\n"))
+
+    async def test_notFTP(self) -> None:
+        """A server of something else is told apart."""
+        await self.raises(NotFTP, self.connect({}, b"SSH-2.0-OpenSSH\r\n"))
+
+    async def test_login(self) -> None:
+        """USER, PASS and ACCT are sent as far as they are asked for; features are read."""
+        client = await self.connect(
+            {
+                b"USER": b"331 who\r\n",
+                b"PASS": b"332 account\r\n",
+                b"ACCT": b"230 in\r\n",
+                b"FEAT": b"211-Here\r\n MLST size*;\r\n UTF8\r\n211 End\r\n",
+                b"OPTS": b"501 what\r\n",
+                b"TYPE": b"200 ok\r\n",
+            }
+        )
+        await client.login("u", "p", "a")
+        self.assertEqual(self.lines[:3], [b"USER u", b"PASS p", b"ACCT a"])
+        self.assertIn("MLST", client.features)
+
+    async def test_lineBreaks(self) -> None:
+        """A name with a line break is never sent: it would be two commands."""
+        client = await self.connect({})
+        await self.raises(FileHubError, client.removeFile("a\r\nDELE b"))
+        self.assertEqual(self.lines, [])
+
+    async def test_quotes(self) -> None:
+        """Quotes inside a path are doubled; a PWD without any is not understood."""
+        client = await self.connect({b"PWD": b'257 "/a ""b"" c" is here\r\n'})
+        self.assertEqual(await client.workingDirectory(), '/a "b" c')
+        client = await self.connect({b"PWD": b"257 /a\r\n"})
+        await self.raises(NotFTP, client.workingDirectory())
+
+    async def test_passive(self) -> None:
+        """Where EPSV is unknown PASV is used; without a port in it there is no way."""
+        client = await self.connect({b"EPSV": b"500 what\r\n", b"PASV": b"227 ok\r\n"})
+        await self.raises(ConnectFailed, client.list())
+        self.assertEqual(self.lines, [b"EPSV", b"PASV"])
+
+    async def test_gone(self) -> None:
+        """A server that hangs up is said to be gone."""
+        client = await self.connect({})
+        await self.raises(PeerGone, client.command("NOOP"))
+
+    async def test_silent(self) -> None:
+        """A server that says nothing is waited for only so long."""
+        client = await self.connect({b"NOOP": b""})
+        await client.send("NOOP")
+        await self.raises(Stalled, client.reply(0.2))
+
+    async def test_meanings(self) -> None:
+        """What a refusal means is read from its code and its words."""
+        client = await self.connect(
+            {
+                b"DELE a": b"550 a: No such file or directory\r\n",
+                b"DELE b": b"550 Permission denied.\r\n",
+                b"DELE c": b"552 Quota exceeded\r\n",
+                b"DELE d": b"550 Failed.\r\n",
+            }
+        )
+        names = []
+        for name in "abcd":
+            refusal = await self.raises(Refused, client.removeFile(name))
+            names.append(type(translated(refusal, name)).__name__)
+        self.assertEqual(names, ["NotFound", "PermissionDenied", "NoSpace", "Refused"])
