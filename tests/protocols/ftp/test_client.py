@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from filehub.errors import ConnectFailed, FileHubError, PeerGone, Stalled
 from filehub.protocols.ftp.client import FTPClient, Refused
+from filehub.protocols.ftp.fxp import copyDirectly
 from filehub.protocols.ftp.reply_parser import NotFTP
 from filehub.remotes.ftp import translated
 
@@ -36,8 +37,8 @@ class Scripted(LineReceiver):
             self.transport.write(answer)
 
 
-class ClientTests(TestCase):
-    """L{FTPClient}"""
+class ScriptedTestCase(TestCase):
+    """Makes a client of a scripted server."""
 
     timeout = 20
 
@@ -55,6 +56,10 @@ class ClientTests(TestCase):
     async def raises(self, kind: type[Exception], work: Any) -> Any:
         failed: Any = self.assertFailure(Deferred.fromCoroutine(work), kind)
         return await failed
+
+
+class ClientTests(ScriptedTestCase):
+    """L{FTPClient}"""
 
     async def test_greetings(self) -> None:
         """Greetings of several lines and C{120} are waited for; C{421} is a refusal."""
@@ -127,3 +132,37 @@ class ClientTests(TestCase):
             refusal = await self.raises(Refused, client.removeFile(name))
             names.append(type(translated(refusal, name)).__name__)
         self.assertEqual(names, ["NotFound", "PermissionDenied", "NoSpace", "Refused"])
+
+
+class DirectCopyTests(ScriptedTestCase):
+    """L{copyDirectly}"""
+
+    async def pair(self, refusing: dict[bytes, bytes]) -> tuple[Any, Any, list[bytes], list[bytes]]:
+        """Source and target, and what each was told."""
+        answers = {b"PORT": b"200 ok\r\n", b"RETR": b"150 go\r\n226 sent\r\n"} | refusing
+        source = await self.connect(answers)
+        told = self.lines
+        passive = b"227 Entering (10,9,8,7,4,1)\r\n"
+        target = await self.connect({b"PASV": passive, b"STOR": b"150 go\r\n226 stored\r\n"})
+        return source, target, told, self.lines
+
+    async def test_direct(self) -> None:
+        """
+        One connects where the other listens; of its answer only the port is believed.
+        """
+        source, target, first, second = await self.pair({})
+        await copyDirectly(source, "a", target, "b")
+        self.assertEqual(first, [b"PORT 127,0,0,1,4,1", b"RETR a"])
+        self.assertEqual(second, [b"PASV", b"STOR b"])
+
+    async def test_refused(self) -> None:
+        """A server that does not connect to others is told apart before anything moves."""
+        source, target, _, second = await self.pair({b"PORT": b"500 Illegal PORT\r\n"})
+        await self.raises(Refused, copyDirectly(source, "a", target, "b"))
+        self.assertEqual(second, [b"PASV"])
+
+    async def test_missing(self) -> None:
+        """When one has not the file, the other is not left waiting."""
+        source, target, _, _ = await self.pair({b"RETR": b"550 no such file\r\n"})
+        await self.raises(Refused, copyDirectly(source, "a", target, "b"))
+        await self.raises(PeerGone, target.command("NOOP"))
