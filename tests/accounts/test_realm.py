@@ -23,12 +23,7 @@ from filehub.accounts.audit import AuditedFileSystem
 from filehub.accounts.checkers import AnonymousChecker
 from filehub.accounts.guard import Denial, GuardedFileSystem
 from filehub.accounts.realm import FileHubRealm
-from filehub.accounts.records import (
-    NO_LIMITS,
-    AccountLimits,
-    AccountRecord,
-    AccountTable,
-)
+from filehub.accounts.records import NO_LIMITS, AccountLimits, AccountRecord, AccountTable
 from filehub.attributes import Disposition
 from filehub.errors import NotFound, StorageUnavailable
 from filehub.events import Denied

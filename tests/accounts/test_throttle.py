@@ -7,12 +7,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from twisted.cred.credentials import (
-    Anonymous,
-    IAnonymous,
-    IUsernamePassword,
-    UsernamePassword,
-)
+from twisted.cred.credentials import Anonymous, IAnonymous, IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
