@@ -47,7 +47,6 @@ class ListenerService(Service):
         self.factory = factory
         self.description = description
         self.port: IListeningPort | None = None
-        self._problem: Failure | None = None
 
     def privilegedStartService(self) -> None:
         """
