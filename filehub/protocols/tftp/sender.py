@@ -170,19 +170,16 @@ class Sender(Session):
     def _allConfirmed(self, now: float) -> None:
         """The peer has all that is on its way.  This is where the time goes."""
         trip = self.roundTrip
-        elapsed = now - self._sentAt
-        if not self._timed:
-            if not trip.shortest <= elapsed < trip.negligible:
-                trip.sample(elapsed)
-        elif trip.tooSoon(elapsed):
-            # The answer to the first copy: the timeout was too short for this peer.
-            trip.sample(now - self._firstSentAt)
         if self._again:
+            self._measureAgain(now, self._next)
             self._again = self._doubt = self._timed = False
             self._believable = not self._suspicion
             self._suspicion = False
             self._silences = 0
         else:
+            elapsed = now - self._sentAt
+            if not trip.shortest <= elapsed < trip.negligible:
+                trip.sample(elapsed)
             self._believable = True
         self.base = self._next
         self.proven = True
@@ -213,8 +210,7 @@ class Sender(Session):
         self._progress = now
         self._believable = True
         self._silences = 0
-        if not early and not self._timed:
-            trip.sample(now - self._sentAt)
+        self._measureAgain(now, self.base)
         if early or self.base <= self._doubled:
             # About blocks that went out twice: maybe the peer only says that it had
             # them before.  The window moves on; if there is a gap, it stays silent.
@@ -225,6 +221,21 @@ class Sender(Session):
                 self.due = now + min(trip.timeout, max(2 * trip.smoothed, self.DOUBT))
         else:
             self._rewind(now)
+
+    def _measureAgain(self, now: float, base: int) -> None:
+        """
+        Make what can be made of an ACK for the blocks before C{base}, when some went
+        out twice.
+        """
+        trip = self.roundTrip
+        elapsed = now - self._sentAt
+        if trip.tooSoon(elapsed):
+            if self._timed:
+                # For the first copy: the timeout was too short for this peer.
+                trip.sample(now - self._firstSentAt)
+        elif not self._timed:
+            # It may be for the first copy, and then says too little.
+            trip.sample(elapsed if base > self._doubled else max(elapsed, trip.shortest))
 
     def _rewind(self, now: float) -> None:
         self.counts.rewinds += 1

@@ -78,6 +78,18 @@ class BadWeatherTests(SynchronousTestCase):
             self.assertEqual(bytes(reader.content), content(size), (seed, window))
             self.assertLess(network.sent, 101 * (2 + window / 2), (seed, window))
 
+    def test_doublingDies(self) -> None:
+        """
+        Packets that the network doubles make a chatty client confirm blocks twice; that
+        must not make us send twice what follows, and so on for ever.
+        """
+        for seed, window in product(range(40), (2, 4, 16)):
+            network = Network(seed, Weather(duplicate=0.05))
+            network.at(100.08, lambda it=network: setattr(it.weather, "duplicate", 0.0))
+            _, reader = download(content(3000 * 8), terms(8, window), network, PATIENT, chatty=True)
+            self.assertEqual(bytes(reader.content), content(3000 * 8))
+            self.assertLess(network.sent - 3001, 400, (seed, window))
+
     def test_uploads(self) -> None:
         """Any seed, any window: the file is published once, complete and equal."""
         for seed, window in product(range(150), (1, 2, 5, 16)):
