@@ -346,8 +346,11 @@ class PureFTPdTests(FTPPeerTests, FTPPeerTestCase):
     password = "secret"
 
     def serve(self) -> None:
-        server = self.requireClient("pure-ftpd", "/usr/sbin/pure-ftpd")
-        make = self.requireClient("pure-pw", "/usr/bin/pure-pw")
+        # Debian does not let it be installed beside vsftpd, so it is never required.
+        server = shutil.which("pure-ftpd") or shutil.which("/usr/sbin/pure-ftpd")
+        make = shutil.which("pure-pw")
+        if server is None or make is None:
+            raise SkipTest("pure-ftpd is not installed")
         self.requireRoot()
         port = freePort()
         database = self.local / "users.pdb"
