@@ -13,7 +13,7 @@ from rich.text import Text
 
 from filehub.accounts.passwords import isUsableHash
 from filehub.config.advice import adviceOn
-from filehub.config.encryption import effectiveTLS
+from filehub.config.encryption import certificatesFor, effectiveTLS
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.schema import Rule
 from filehub.errors import ConfigurationError
@@ -30,6 +30,9 @@ def check(file: Path) -> None:
     """
     try:
         loaded = loadConfiguration(file)
+        if loaded.values.tls is not None and loaded.values.tls.certificate is not None:
+            # Without one the daemon may make its own, which is not for us to do.
+            certificatesFor(loaded.values)
     except ConfigurationError as error:
         for line in str(error).splitlines():
             click.echo(line, err=True)

@@ -80,7 +80,7 @@ class KilledTests(IntegrationTestCase):
 
     def test_acknowledgedIsKept(self) -> None:
         """What was answered 226 is there after a kill a moment later."""
-        for number in range(10):
+        for number in range(4):
             payload = content(20_000, str(number))
             with RawFTP(self.site.ftp).login() as ftp:
                 self.assertEqual(ftp.store(f"STOR {self.virtual}/file", payload).code, 226)

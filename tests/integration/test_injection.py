@@ -120,7 +120,7 @@ class LogTests(IntegrationTestCase):
     """What clients say, in the log."""
 
     def makeSite(self) -> Site:
-        return self.newSite(log='level = "debug"')
+        return self.newSite(log='level = "debug"', ban="delay = 0")
 
     def test_forgedLines(self) -> None:
         """
