@@ -21,6 +21,7 @@ def adviceOn(loaded: LoadedConfiguration) -> list[str]:
     return [
         *_secrets(loaded),
         *_ports(loaded),
+        *_proxies(loaded),
         *_descriptors(loaded),
         *_exposed(loaded),
         *_pointlessRules(loaded),
@@ -49,6 +50,17 @@ def _ports(loaded: LoadedConfiguration) -> Iterator[str]:
         )
     if values.ftp.external_address is not None and ports is None:
         yield "ftp.external_address without ftp.passive_ports: a router has to know the ports"
+
+
+def _proxies(loaded: LoadedConfiguration) -> Iterator[str]:
+    values = loaded.values
+    texts = [*values.ftp.listen, *values.ftp.implicit_tls, *values.rfc913.listen]
+    for text in texts:
+        if text.startswith("haproxy:"):
+            yield (
+                f"{text}: all clients appear under the proxy's address: exempt it in [ban]"
+                " and raise limits.per_address"
+            )
 
 
 def _descriptors(loaded: LoadedConfiguration) -> Iterator[str]:

@@ -5,7 +5,6 @@ nothing, and once for the daemon.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Final
 
@@ -18,8 +17,6 @@ _STREAM_EXAMPLE: Final = "an endpoint such as tcp:2121:interface=127.0.0.1"
 _DATAGRAM_EXAMPLE: Final = "udp:PORT, udp:PORT:interface=ADDRESS or systemd:..."
 #: Endpoints whose second word is a port; a prefix for HAProxy's protocol may come first.
 _PORT: Final = re.compile(r"(?:haproxy:)?(?:tcp6?|ssl|tls|udp):(?:port=)?([^:]*)")
-#: Where systemd says which sockets it hands over: sd_listen_fds(3).
-_INHERITED: Final = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 _SYSTEMD: Final = re.compile(r"(?:haproxy:)?systemd:")
 
 
@@ -30,7 +27,6 @@ def streamEndpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     @raise ConfigurationError: nothing; says what was found and what was expected.
     """
     _checkPort(text, _STREAM_EXAMPLE)
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
@@ -45,10 +41,6 @@ def streamEndpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
         elif isinstance(error, OSError):
             hint = f" ({error.filename}: {error.strerror})"
         raise ConfigurationError(f"found {text!r}, expected {expected}{hint}") from error
-    finally:
-        # Twisted takes note of all inherited sockets, of datagrams too, and removes the
-        # word about them; the TFTP listeners, which it does not know, want it as well.
-        os.environ.update(inherited)
     return endpoint
 
 

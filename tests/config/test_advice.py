@@ -57,6 +57,11 @@ class AdviceTests(SynchronousTestCase):
         (line,) = self.advice(ftp="external_address = '203.0.113.7'")
         self.assertIn("external_address without ftp.passive_ports", line)
 
+    def test_proxies(self) -> None:
+        """Behind a proxy all clients look like one."""
+        (line,) = self.advice("[rfc913]\nlisten = ['haproxy:tcp:115']")
+        self.assertIn("haproxy:tcp:115: all clients appear under the proxy's address", line)
+
     def test_descriptors(self) -> None:
         """More sessions than the system lets us have files."""
         self.assertEqual(self.advice("[limits]\nsessions = 5000"), [])

@@ -38,11 +38,30 @@ def _keywords(fields: list[str], text: str, allowed: set[str]) -> dict[str, str]
     return found
 
 
-def openListener(text: str, environ: Mapping[str, str] = os.environ) -> ListeningSocket:
+def firstEnvironment() -> Mapping[str, str]:
+    """
+    The environment that this process was started with.  Twisted removes systemd's word
+    about inherited sockets as soon as its endpoints are imported, and nothing public
+    tells what it was.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return os.environ
+    pairs = (os.fsdecode(word).partition("=") for word in words)
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def openListener(
+    text: str, environ: Mapping[str, str] | None = None, first: int = 3
+) -> ListeningSocket:
     """
     Bind what a listener string says.
 
-    @param environ: where systemd says which descriptors it hands over.
+    @param environ: where systemd says which descriptors it hands over; by default
+        L{firstEnvironment}.
+    @param first: the number of the first of them.
     @raise ConfigurationError: the string is wrong, or it cannot be bound; says why in
         one line.
     """
@@ -50,7 +69,8 @@ def openListener(text: str, environ: Mapping[str, str] = os.environ) -> Listenin
     if kind == "udp":
         return _openPort(text, rest)
     if kind == "systemd":
-        return _adopt(text, rest, environ)
+        words = dict(firstEnvironment() if environ is None else environ)
+        return _adopt(text, rest, ListenFDs.fromEnvironment(words, first))
     raise ConfigurationError(
         f"TFTP listener {text!r}: expected udp:PORT[:interface=ADDRESS] or systemd:..."
     )
@@ -70,9 +90,8 @@ def _openPort(text: str, fields: list[str]) -> ListeningSocket:
         raise ConfigurationError(f"TFTP listener {text!r}: cannot listen: {reason}") from error
 
 
-def _adopt(text: str, fields: list[str], environ: Mapping[str, str]) -> ListeningSocket:
+def _adopt(text: str, fields: list[str], inherited: ListenFDs) -> ListeningSocket:
     words = _keywords(fields, text, {"name", "index", "domain"})
-    inherited = ListenFDs.fromEnvironment(environ=dict(environ))
     if "name" in words:
         descriptor = inherited.inheritedNamedDescriptors().get(words["name"])
     else:

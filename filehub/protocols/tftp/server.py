@@ -59,12 +59,13 @@ Key = tuple[SocketAddress, str]
 
 @implementer(IReadDescriptor)
 class _Listener:
-    """The listening socket in the hub."""
+    """The listening socket in the reactor."""
 
     _log = Logger()
 
-    def __init__(self, sock: ListeningSocket, service: TFTPService) -> None:
+    def __init__(self, reactor: IReactorFDSet, sock: ListeningSocket, service: TFTPService) -> None:
         self.socket = sock
+        self._reactor = reactor
         self._service = service
         shared = service.settings.singlePort
         self._turn = 1
@@ -92,10 +93,9 @@ class _Listener:
 
     def connectionLost(self, reason: Failure) -> None:
         """There is none to lose: an error that a reply met is to be read away."""
-        self.doRead()
-
-    def doWrite(self) -> None:
-        """Never asked for."""
+        if self.socket.fileno() != -1:
+            self.doRead()
+            self._reactor.addReader(self)
 
 
 class TFTPService(Service):
@@ -165,7 +165,7 @@ class TFTPService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         listener = self._bind()
         self._hub = self._newHub()
-        self._hub.addReader(listener)
+        self._reactor.addReader(listener)
         self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
         self._log.info("TFTP listens on {address}", address=str(listener.socket.address))
 
@@ -181,8 +181,7 @@ class TFTPService(Service):
             running.append(exchange.whenReleased())
             exchange.refuse("server is shutting down")
         if listener is not None:
-            if self._hub is not None:
-                self._hub.removeReader(listener)
+            self._reactor.removeReader(listener)
             listener.socket.close()
         return DeferredList(running).addCallback(self._stopped)
 
@@ -210,7 +209,7 @@ class TFTPService(Service):
 
     def _bind(self) -> _Listener:
         if self._listener is None:
-            self._listener = _Listener(self._open(), self)
+            self._listener = _Listener(self._reactor, self._open(), self)
         return self._listener
 
     def _open(self) -> ListeningSocket:

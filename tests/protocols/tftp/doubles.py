@@ -342,9 +342,8 @@ class Host:
         self._site.network.requests.append(
             Datagram(packet, self.address, self.local, interface, direct)
         )
-        for reader in list(self._site.network.watcher.readers.values()):
-            if isinstance(getattr(reader, "socket", None), ListeningDouble):
-                reader.doRead()
+        for reader in self._site.reactor.getReaders():
+            reader.doRead()
 
     def read(self, name: bytes, *options: tuple[bytes, bytes], **how: Any) -> None:
         self.ask(self.request(name, *options, **how))

@@ -288,31 +288,21 @@ class ListenerTests(SynchronousTestCase):
         given = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(given.close)
         given.bind(("127.0.0.1", 0))
-        # Descriptors are handed over from 3 on; this one plays the part.
         environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "tftp"}
-        saved = os.dup(3) if self._isOpen(3) else None
-        try:
-            os.dup2(given.fileno(), 3)
-            listener = openListener("systemd:name=tftp", environ)
+        for text in ("systemd:name=tftp", "systemd:index=0", "systemd:domain=INET:index=0"):
+            listener = openListener(text, environ, given.fileno())
             self.assertEqual(listener.address.port, given.getsockname()[1])
             listener.close()
-            with tempfile.TemporaryFile() as other:
-                os.dup2(other.fileno(), 3)
-                self.assertIn("systemd", self.refusal("systemd:index=0", environ))
-        finally:
-            if saved is not None:
-                os.dup2(saved, 3)
-                os.close(saved)
-            else:
-                os.close(3)
-
-    @staticmethod
-    def _isOpen(descriptor: int) -> bool:
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            return False
-        return True
+        with tempfile.TemporaryFile() as other:
+            error = self.assertRaises(
+                ConfigurationError, openListener, "systemd:index=0", environ, other.fileno()
+            )
+            self.assertIn("systemd", str(error))
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream:
+            error = self.assertRaises(
+                ConfigurationError, openListener, "systemd:index=0", environ, stream.fileno()
+            )
+            self.assertIn("not a UDP socket", str(error))
 
 
 class SettingsTests(SynchronousTestCase):
