@@ -67,8 +67,19 @@ class Client:
         content = bytearray()
         block = 1
         while True:
-            if packet[:4] != wire.dataHeader(block):
+            if packet[1] == wire.OACK:
+                packet = self.receive()
+                continue
+            if packet[1] != wire.DATA:
                 raise AssertionError(f"block {block} expected, {packet[:60]!r} came")
+            if packet[:4] != wire.dataHeader(block):
+                # On a busy machine a block comes twice, or finds no room and is missing:
+                # then whatever follows is asked for again (RFC 7440 section 4).
+                distance = ((packet[2] << 8 | packet[3]) - block) & 0xFFFF
+                if distance < 0x8000:
+                    self.socket.sendto(wire.encodeAck(block - 1), self.peer)
+                packet = self.receive()
+                continue
             content += packet[4:]
             last = len(packet) < blksize + 4
             if last or block % window == 0:
@@ -86,10 +97,14 @@ class Client:
         last = len(content) // blksize + 1
         block = 0
         while True:
-            if packet[1] == wire.ACK and (packet[2] << 8 | packet[3]) != block & 0xFFFF:
-                raise AssertionError(f"ACK {block} expected, {packet!r} came")
+            if packet[1] == wire.OACK and block:
+                packet = self.receive()
+                continue
             if packet[1] not in (wire.ACK, wire.OACK):
                 raise AssertionError(f"ACK {block} expected, {packet!r} came")
+            if packet[1] == wire.ACK:
+                # On a busy machine an ACK comes twice, or a block found no room.
+                block += ((packet[2] << 8 | packet[3]) - block + 0x8000 & 0xFFFF) - 0x8000
             if block == last:
                 return
             for _ in range(min(window, last - block)):
