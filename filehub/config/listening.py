@@ -1,0 +1,48 @@
+"""
+What may be written in the configuration file about who listens, and how.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from filehub.config.values import IPv4Value, PortRange, Section
+
+
+class FTP(Section):
+    """FTP and FTPS listeners."""
+
+    listen: list[str] = []
+    implicit_tls: list[str] = []
+    tls: Literal["off", "optional", "required"] | None = None
+    passive_ports: PortRange | None = None
+    tls_sessions: Literal["prefer", "require"] = "prefer"
+    close_notify: Literal["strict", "off"] = "strict"
+    external_address: IPv4Value | None = None
+    allow_fxp: bool = False
+    active: bool = True
+    ascii: Literal["convert", "binary"] = "convert"
+    banner: str = "FTP server ready."
+
+
+class TFTP(Section):
+    """TFTP listeners."""
+
+    listen: list[str] = []
+    write: Literal["deny", "create", "overwrite"] = "deny"
+    single_port: bool = False
+    port_range: PortRange | None = None
+    blksize: Annotated[int, Field(ge=8, le=65464)] = 65464
+    windowsize: Annotated[int, Field(ge=1, le=65535)] = 64
+    backslashes: bool = True
+
+
+class RFC913(Section):
+    """Simple FTP listeners."""
+
+    listen: list[str] = []
+    accounts: Literal["none", "optional", "required"] = "none"
+    generations: bool = False
+    lenient_framing: bool = False

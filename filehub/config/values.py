@@ -1,0 +1,101 @@
+"""
+The kinds of values that keys of the configuration file have.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from filehub.errors import FileHubError
+from filehub.paths import ROOT, VirtualPath
+from filehub.permissions import Permission, parsePermissions
+
+
+def _virtualPath(value: object) -> VirtualPath:
+    if isinstance(value, VirtualPath):
+        return value
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("expected an absolute virtual path such as /pub")
+    if ".." in value.split("/"):
+        raise ValueError("expected a path without ..")
+    try:
+        return ROOT.join(value)
+    except FileHubError as error:
+        raise ValueError(str(error)) from None
+
+
+def _permissions(value: object) -> Permission:
+    if isinstance(value, Permission):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected letters of elradfmwMT")
+    return parsePermissions(value)
+
+
+def _ports(value: object) -> range:
+    if isinstance(value, range):
+        return value
+    first, dash, last = value.partition("-") if isinstance(value, str) else ("", "", "")
+    if not (dash and first.isascii() and last.isascii() and first.isdigit() and last.isdigit()):
+        raise ValueError('expected a range of ports such as "50000-50999"')
+    if not 1 <= int(first) <= int(last) <= 65535:
+        raise ValueError("expected 1 to 65535, the lower end first")
+    return range(int(first), int(last) + 1)
+
+
+def _folder(value: object) -> Path:
+    if isinstance(value, Path):
+        return value
+    parts = urlsplit(value) if isinstance(value, str) else None
+    if parts is None or parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
+        raise ValueError("expected a folder such as file:///srv/files")
+    return Path(unquote(parts.path))
+
+
+def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected an address or network such as 10.0.0.0/8")
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"expected an address or network such as 10.0.0.0/8: {error}") from None
+
+
+def _name(value: str) -> str:
+    if not value or len(value.encode()) > 256 or not value.isprintable() or "/" in value:
+        raise ValueError("expected a name of printable characters without /")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(value))
+    except ValueError:
+        raise ValueError("expected an IPv4 address such as 203.0.113.7") from None
+
+
+VirtualPathValue = Annotated[VirtualPath, BeforeValidator(_virtualPath)]
+PermissionValue = Annotated[Permission, BeforeValidator(_permissions)]
+PortRange = Annotated[range, BeforeValidator(_ports)]
+FolderURL = Annotated[Path, BeforeValidator(_folder)]
+NetworkValue = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+NameValue = Annotated[str, AfterValidator(_name)]
+IPv4Value = Annotated[str, AfterValidator(_address)]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Rate = Annotated[int, Field(ge=1024)]
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False
+    )
