@@ -118,6 +118,15 @@ class IFileSystem(Interface):
         @raise NotFound:
         """
 
+    async def enterDirectory(path: VirtualPath) -> None:
+        """
+        Make sure that this is a directory, which a session may have as its current
+        one.  Nothing is opened.
+
+        @raise NotFound:
+        @raise NotADirectory: also for a symbolic link.
+        """
+
     async def openDirectory(path: VirtualPath) -> IDirectoryHandle:
         """
         @raise NotFound:

@@ -72,6 +72,10 @@ class AuditedFileSystem:
         """See L{IFileSystem.stat}."""
         return await self._told("stat", self._inner.stat(path))
 
+    async def enterDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.enterDirectory}."""
+        await self._told("enterDirectory", self._inner.enterDirectory(path))
+
     async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
         """See L{IFileSystem.openDirectory}."""
         return await self._told("openDirectory", self._inner.openDirectory(path))

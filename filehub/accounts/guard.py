@@ -12,7 +12,7 @@ of escape, and C{/public/link -> /private} is judged as C{/private}.
 L{GUARDED} is the whole decision as data.  A test holds it against the interfaces, so
 a new method without a row fails the suite.  What the rows cannot say:
 
-  - Attributes of a directory need C{e}: that is how protocols enter one.
+  - Attributes of a directory need C{e}, as entering it does.
   - Changing the mode needs C{M}, changing times C{T}; only what is asked for counts.
   - A drop box (C{w} without C{l}, C{r} and C{d}) takes new files only: nothing is
     replaced or continued there.
@@ -88,6 +88,7 @@ GUARDED: Final[dict[str, tuple[Row, ...]]] = {
     # IFileSystem
     "resolve": (Row("path", True, NOTHING, EVERYTHING),),
     "stat": (Row("path", False, NOTHING, _SEE),),
+    "enterDirectory": (Row("path", True, P.ENTER),),
     "openDirectory": (Row("path", True, P.LIST),),
     "makeDirectory": (Row("path", False, P.MAKE, creates=True),),
     "removeDirectory": (Row("path", False, P.DELETE),),
@@ -203,6 +204,11 @@ class GuardedFileSystem:
         if attributes.isDirectory and not self._policy.permissionsFor(canonical) & P.ENTER:
             raise self._denial(path, canonical, "needs e")
         return attributes
+
+    async def enterDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.enterDirectory}."""
+        canonical = await self._admit(GUARDED["enterDirectory"][0], path)
+        await self._inner.enterDirectory(canonical)
 
     async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
         """See L{IFileSystem.openDirectory}."""

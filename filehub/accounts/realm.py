@@ -112,8 +112,8 @@ class FileHubRealm:
         place = record.home
         while place.segments:
             try:
-                if await view.canEnter(place):
-                    break
+                await view.guarded.enterDirectory(place)
+                break
             except (Busy, StorageUnavailable):
                 # That says nothing about the home, and will pass.
                 return record.home

@@ -18,7 +18,6 @@ from filehub.accounts.guard import GuardedFileSystem
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IEventSink, IFileSystem, IPermissionPolicy, IStorage
 from filehub.paths import VirtualPath
-from filehub.permissions import Permission
 from filehub.vfs.mount import mounted
 
 
@@ -38,17 +37,6 @@ class AccountView:
         #: Has it been said that its home cannot be entered?
         self.lacksHome = False
         self.guarded = GuardedFileSystem(mounted(views), policy)
-
-    async def canEnter(self, path: VirtualPath) -> bool:
-        """
-        Is this a directory that may be made the current one?
-
-        @raise FileSystemError: it is not there, or cannot be reached.
-        """
-        canonical = await self.guarded.resolve(path)
-        if Permission.ENTER not in self.policy.permissionsFor(canonical):
-            return False
-        return (await self.guarded.stat(canonical)).isDirectory
 
     def forConnection(
         self, name: str, connection: ConnectionInfo | None, sink: IEventSink | None

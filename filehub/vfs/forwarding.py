@@ -58,6 +58,10 @@ class ForwardingFileSystem:
         """See L{IFileSystem.stat}."""
         return self.inner.stat(path)
 
+    def enterDirectory(self, path: VirtualPath) -> Coroutine[Any, Any, None]:
+        """See L{IFileSystem.enterDirectory}."""
+        return self.inner.enterDirectory(path)
+
     def openDirectory(self, path: VirtualPath) -> Coroutine[Any, Any, IDirectoryHandle]:
         """See L{IFileSystem.openDirectory}."""
         return self.inner.openDirectory(path)

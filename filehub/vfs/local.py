@@ -19,7 +19,7 @@ from typing import Final, Literal
 from zope.interface import implementer
 
 from filehub.attributes import AttributeChanges, DirectoryEntry, Disposition, FileAttributes
-from filehub.errors import ConfigurationError, NotFound, OperationNotSupported
+from filehub.errors import ConfigurationError, NotADirectory, NotFound, OperationNotSupported
 from filehub.interfaces import (
     IDirectoryHandle,
     IFileSystem,
@@ -193,6 +193,11 @@ class LocalFileSystem(LocalView):
                 raise
             status = tree.staging.statPart(self._owner, names)
         return tree.facts.attributes(status)
+
+    async def enterDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.enterDirectory}."""
+        if not (await self.stat(path)).isDirectory:
+            raise NotADirectory(path)
 
     async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
         """See L{IFileSystem.openDirectory}."""

@@ -251,6 +251,11 @@ class MemoryFileSystem:
                 raise
             return part.attributes()
 
+    async def enterDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.enterDirectory}."""
+        if not (await self.stat(path)).isDirectory:
+            raise NotADirectory(path)
+
     async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
         """See L{IFileSystem.openDirectory}."""
         node = self.tree.findDirectory(path)

@@ -164,6 +164,13 @@ class MountTable:
                 return _SYNTHESISED
             raise
 
+    async def enterDirectory(self, path: VirtualPath) -> None:
+        """See L{IFileSystem.enterDirectory}."""
+        if path.segments in self._onTheWay:
+            return
+        fileSystem, point, inner = self._find(path)
+        await self._at(point, fileSystem.enterDirectory(inner))
+
     async def openDirectory(self, path: VirtualPath) -> IDirectoryHandle:
         """See L{IFileSystem.openDirectory}."""
         names = self._onTheWay.get(path.segments)

@@ -89,6 +89,7 @@ CASES: list[tuple[str, Verb, str]] = [
     ("resolve", lambda fs, p: fs.resolve(p("missing")), LETTERS),
     ("stat", lambda fs, p: fs.stat(p("file")), "elr"),
     ("stat", lambda fs, p: fs.stat(p("directory")), "e"),
+    ("enterDirectory", lambda fs, p: fs.enterDirectory(p("directory")), "e"),
     ("openDirectory", lambda fs, p: fs.openDirectory(p("directory")), "l"),
     ("makeDirectory", lambda fs, p: fs.makeDirectory(p("new")), "m"),
     ("removeDirectory", lambda fs, p: fs.removeDirectory(p("directory")), "d"),

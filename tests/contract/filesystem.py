@@ -142,6 +142,16 @@ class FileSystemContract(ContractCase):
         await fileSystem.removeDirectory(at("a"))
         self.assertEqual(await names(fileSystem), [])
 
+    async def test_enterDirectory(self) -> None:
+        """A directory can be entered; a file, and what is not there, cannot."""
+        fileSystem = self.makeFileSystem()
+        await fileSystem.makeDirectory(at("d"))
+        await write(fileSystem, "f", b"")
+        await fileSystem.enterDirectory(ROOT)
+        await fileSystem.enterDirectory(at("d"))
+        for expected, name in ((NotADirectory, "f"), (NotADirectory, "f/x"), (NotFound, "no")):
+            await self.assertRaisesLater(expected, fileSystem.enterDirectory(at(name)))
+
     async def test_attributes(self) -> None:
         """C{stat}, the listing, the handle and C{commit} say the same of a file."""
         fileSystem = self.makeFileSystem()

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Final
 from filehub.attributes import AttributeChanges
 from filehub.errors import (
     AlreadyExists,
-    NotADirectory,
     NotARegularFile,
     NotFound,
-    PermissionDenied,
 )
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
@@ -43,17 +41,7 @@ async def CDUP(session: FTPSession, argument: str) -> Reply:
 
 
 async def _change(session: FTPSession, path: VirtualPath) -> Reply:
-    """
-    Make C{path} the current directory.  That touches no storage, so there is no guarded
-    method for it: the account's policy is asked for C{e}, whatever is there.
-    """
-    fileSystem = session.fileSystem
-    canonical = await fileSystem.resolve(path)
-    if session.account is None or "e" not in session.account.permissionLetters(canonical):
-        raise PermissionDenied(path)
-    attributes = await fileSystem.stat(canonical)
-    if not attributes.isDirectory:
-        raise NotADirectory(path)
+    await session.fileSystem.enterDirectory(path)
     session.directory = path
     return replies.reply(250, f"Directory changed to {path}")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from filehub.attributes import DirectoryEntry
-from filehub.errors import FileHubError, NotADirectory, PermissionDenied
+from filehub.errors import FileHubError, PermissionDenied
 from filehub.interfaces import IDirectoryCredentials, IDirectoryHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.rfc913 import replies
@@ -125,17 +125,9 @@ async def authenticate(session: RFC913Session, kind: str, value: bytes) -> Reply
 
 
 async def _enter(session: RFC913Session, path: VirtualPath) -> Reply:
-    """
-    Make it the current directory.  That touches no storage, so there is no guarded
-    method for it: the account's policy is asked for C{e}.
-    """
-    account = session.account
+    """Make it the current directory."""
     try:
-        canonical = await session.fileSystem.resolve(path)
-        if account is None or "e" not in account.permissionLetters(canonical):
-            raise PermissionDenied(path)
-        if not (await session.fileSystem.stat(canonical)).isDirectory:
-            raise NotADirectory(path)
+        await session.fileSystem.enterDirectory(path)
     except FileHubError as error:
         return _refusal(error)
     session.directory = path

@@ -9,10 +9,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from filehub.accounts.guard import GuardedFileSystem
 from filehub.attributes import AttributeChanges
 from filehub.errors import OperationNotSupported
 from filehub.paths import ROOT
 from filehub.protocols.ftp.commands import COMMANDS
+from tests.accounts.doubles import policy
 from tests.protocols.ftp.doubles import Client, finalCodes
 
 
@@ -50,13 +52,12 @@ class DirectoryTests(FileServiceTests):
 
     def test_notAllowed(self) -> None:
         """Without the permission to enter it is 550, whether or not there is a directory."""
-        session = self.client.protocol._session
-        assert session is not None
-        session.account.letters = "lr"  # type: ignore[union-attr]
-        said = self.client.say("CWD d")
+        guarded = GuardedFileSystem(self.tree.viewFor("ann"), policy({"/": "lr"}))
+        client = Client(fileSystem=guarded).logIn()
+        said = client.say("CWD d")
         self.assertEqual(said, b"550 /d: permission denied\r\n")
-        self.assertEqual(self.client.say("CWD none"), said.replace(b"/d", b"/none"))
-        self.assertEqual(self.client.code("CDUP"), 550)
+        self.assertEqual(client.say("CWD none"), said.replace(b"/d", b"/none"))
+        self.assertEqual(client.code("CDUP"), 550)
 
     def test_removedMeanwhile(self) -> None:
         """T-P10: in a directory that is gone, only CWD helps."""

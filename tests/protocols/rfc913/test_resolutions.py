@@ -10,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from filehub.accounts.guard import GuardedFileSystem
 from filehub.attributes import FileType
 from filehub.credentials import AccountPassword
 from filehub.errors import NoSpace, PermissionDenied
@@ -17,6 +18,7 @@ from filehub.interfaces import IDirectoryCredentials
 from filehub.paths import VirtualPath
 from filehub.protocols.rfc913.settings import RFC913Settings
 from filehub.vfs.memory import MemoryTree
+from tests.accounts.doubles import policy as policyOf
 from tests.protocols.rfc913.doubles import Account, Peer
 
 
@@ -676,15 +678,11 @@ class DirectoryCredentialTests(SynchronousTestCase):
         server = peer()
         server.tree.putDirectory("d")
         denied = b"-Can't connect to directory because: permission denied\0"
-        server.account.letters = "lradfmw"
+        server.account.fileSystem = GuardedFileSystem(
+            server.account.fileSystem, policyOf({"/": "lradfmw"})
+        )
         self.assertEqual(server.say("CDIR d"), denied)
-        server.account.letters = "e"
-
-        async def stat(path: VirtualPath) -> None:
-            raise PermissionDenied(path)
-
-        server.account.fileSystem.stat = stat
-        self.assertEqual(server.say("CDIR d"), denied)
+        self.assertEqual(server.say("CDIR none"), denied)
 
     def test_11_password(self) -> None:
         """11: one that asks gets the password, for that directory alone."""
