@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import filehub
-from filehub.accounts.passwords import hashPassword
+from filehub.accounts.hashes import hashPassword
 from filehub.config.loading import loadConfiguration
 from filehub.protocols.ftp import commands
 

@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 import filehub
 from filehub import tap
-from filehub.accounts import passwords
+from filehub.accounts import hashes
 from filehub.service import FileHubService
 from filehub.tap import DEFAULT_LISTENERS, Options, makeService
 from tests.accounts.doubles import CHEAP
@@ -160,7 +160,7 @@ class MakeServiceTests(SynchronousTestCase):
     """L{makeService}, without a process of its own."""
 
     def setUp(self) -> None:
-        self.patch(passwords, "_HASHER", CHEAP)
+        self.patch(hashes, "_HASHER", CHEAP)
         self.patch(tap, "_monotonicReactor", Reactor)
         self.patch(sys.modules["filehub.service"], "raiseLimits", lambda: None)
         self.stderr = io.StringIO()

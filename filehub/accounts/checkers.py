@@ -14,7 +14,8 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from filehub.accounts.passwords import PasswordVerifier, isAcceptable, isUsableHash
+from filehub.accounts.hashes import isAcceptable, isUsableHash
+from filehub.accounts.passwords import PasswordVerifier
 from filehub.accounts.records import AccountRecord, AccountSource, NetworkRecord
 from filehub.credentials import AccountRequired, IAccountPassword, IPeerAddress
 from filehub.errors import LimitExceeded

@@ -1,5 +1,5 @@
 """
-Password hashes: made, checked off the reactor, remembered for a moment.
+Passwords: checked off the reactor, remembered for a moment.
 """
 
 from __future__ import annotations
@@ -7,67 +7,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from filehub.accounts.hashes import hashPassword, verifyHash
 from filehub.errors import LimitExceeded
-
-#: OWASP's minimum for argon2id: 19 MiB, two passes, one lane; some 40 ms.
-_HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-#: A PHC string: parameters, at least 8 bytes of salt, at least 12 of hash.
-_PHC: Final = re.compile(
-    r"\$argon2(?:id|i|d)\$v=[0-9]+\$m=[0-9]+,t=[0-9]+,p=[0-9]+"
-    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
-)
-#: Longer ones are refused before they are hashed.
-MAXIMUM_PASSWORD: Final = 1024
-
-
-def hashPassword(password: bytes) -> str:
-    """
-    A PHC string for the configuration file.  Takes some 40 ms.
-
-    @raise ValueError: empty, too long, or with NUL in it.
-    """
-    if not isAcceptable(password):
-        raise ValueError(f"expected 1 to {MAXIMUM_PASSWORD} bytes without NUL")
-    return _HASHER.hash(password)
-
-
-def isAcceptable(password: bytes) -> bool:
-    """May this be a password at all?"""
-    return 0 < len(password) <= MAXIMUM_PASSWORD and b"\0" not in password
-
-
-def isUsableHash(stored: str) -> bool:
-    """
-    Can a password ever match this?  Empty and locked fields (C{!}, C{*}) cannot, and
-    neither can a hash that was mangled on its way here.
-    """
-    return _PHC.fullmatch(stored) is not None
-
-
-def needsRehash(stored: str) -> bool:
-    """
-    Was this made with other parameters than L{hashPassword} uses now?
-
-    @param stored: a usable hash.
-    """
-    return _HASHER.check_needs_rehash(stored)
-
-
-def _verify(stored: str, password: bytes) -> bool:
-    try:
-        return _HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError, UnicodeEncodeError):
-        return False
 
 
 class PasswordVerifier:
@@ -110,7 +58,7 @@ class PasswordVerifier:
         """
         Is this the password?
 
-        @param stored: a PHC string.
+        @param stored: in any of the L{FORMATS<filehub.accounts.hashes.FORMATS>}.
         @raise LimitExceeded: too many checks are waiting.
         """
         mac = self._mac(stored, password)
@@ -145,10 +93,10 @@ class PasswordVerifier:
             raise LimitExceeded("shutting down")
         if stored is None:
             # Made once, at its first use, in the thread.
-            self._dummy = self._dummy or _HASHER.hash(os.urandom(16))
-            _verify(self._dummy, password)
+            self._dummy = self._dummy or hashPassword(os.urandom(16).hex().encode())
+            verifyHash(self._dummy, password)
             return False
-        return _verify(stored, password)
+        return verifyHash(stored, password)
 
     async def _inThread(self, stored: str | None, password: bytes) -> bool:
         if self._stopped or self._pending >= self._limit:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from filehub.accounts.passwords import isUsableHash
+from filehub.accounts.hashes import isUsableHash
 from filehub.config.advice import adviceOn
 from filehub.config.encryption import certificatesFor, effectiveTLS
 from filehub.config.loading import LoadedConfiguration, loadConfiguration

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from filehub.accounts.passwords import hashPassword
+from filehub.accounts.hashes import hashPassword
 
 
 @click.command()

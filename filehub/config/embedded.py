@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from filehub.accounts.passwords import hashPassword
+from filehub.accounts.hashes import hashPassword
 from filehub.config.loading import LoadedConfiguration, crossCheck
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from filehub.accounts.passwords import isUsableHash
+from filehub.accounts.hashes import isUsableHash
 from filehub.config.listeners import complaintAbout, fixedPort
 from filehub.config.places import Place, findPlaces, lineOf
 from filehub.config.schema import Configuration, Rule, keysAt

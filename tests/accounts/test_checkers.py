@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from filehub.accounts import passwords
+from filehub.accounts import hashes, passwords
 from filehub.accounts.checkers import (
     MAXIMUM_NAME,
     AnonymousChecker,
@@ -37,7 +37,7 @@ class PasswordTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.threads = Threads()
         self.hasher = CountingHasher()
-        self.patch(passwords, "_HASHER", self.hasher)
+        self.patch(hashes, "_HASHER", self.hasher)
         self.patch(passwords, "deferToThreadPool", self.threads.defer)
         self.verifier = PasswordVerifier(Clock(), threads=1, queue=1, rememberFor=0.0)
         self.addCleanup(self.verifier.stop)

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import filehub
 from filehub import errors
-from filehub.accounts import passwords
+from filehub.accounts import hashes
 from filehub.cli import running
 from filehub.cli.exits import EXIT_STATUS, INTERRUPTED, OTHER, epilogue, statusFor
 from filehub.cli.main import cli
@@ -34,7 +34,7 @@ class CommandCase(SynchronousTestCase):
     """Commands that run in this process."""
 
     def setUp(self) -> None:
-        self.patch(passwords, "_HASHER", CHEAP)
+        self.patch(hashes, "_HASHER", CHEAP)
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
 
@@ -136,7 +136,7 @@ class CheckTests(CommandCase):
         path = self.configuration(
             '[ftp]\nlisten = ["tcp:2121"]\n[tftp]\nlisten = ["udp:69"]\nwrite = "create"\n'
             '[[mount]]\npath = "/files"\nsource = "FOLDER"\nread_only = true\n'
-            f'[[user]]\nname = "ann"\npassword = "{passwords.hashPassword(b"x")}"\n'
+            f'[[user]]\nname = "ann"\npassword = "{hashes.hashPassword(b"x")}"\n'
             '[[user.rule]]\npath = "/files"\nallow = "elr"\n[[user]]\nname = "boot"\n'
             '[[network]]\naddress = "10.0.0.0/8"\naccount = "boot"\nprotocols = ["tftp"]\n'
         )
@@ -166,7 +166,7 @@ class CheckTests(CommandCase):
         """Hashes that everybody can read are worth a note, not a refusal."""
         path = self.configuration(
             '[ftp]\nlisten = ["tcp:1"]\n[[mount]]\npath = "/"\nsource = "FOLDER"\n'
-            f'[[user]]\nname = "ann"\npassword = "{passwords.hashPassword(b"x")}"\n'
+            f'[[user]]\nname = "ann"\npassword = "{hashes.hashPassword(b"x")}"\n'
         )
         self.assertNotIn("chmod", self.command("check", str(path)).stdout)
         path.chmod(0o644)

@@ -12,7 +12,7 @@ from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from filehub.accounts import passwords
+from filehub.accounts import hashes, passwords
 from filehub.accounts.guard import Denial
 from filehub.config import building
 from filehub.config.building import buildService
@@ -67,7 +67,7 @@ class BuildingCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.threads = Threads()
-        self.patch(passwords, "_HASHER", CHEAP)
+        self.patch(hashes, "_HASHER", CHEAP)
         self.patch(passwords, "deferToThreadPool", self.threads.defer)
         self.trees = Trees()
         self.patch(building, "LocalTree", self.trees)

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from filehub.accounts import passwords
+from filehub.accounts import hashes
 from filehub.config.embedded import embeddedConfiguration, welcome
 from filehub.errors import ConfigurationError
 from filehub.permissions import formatPermissions
@@ -21,7 +21,7 @@ class EmbeddedTests(SynchronousTestCase):
     """L{embeddedConfiguration}."""
 
     def setUp(self) -> None:
-        self.patch(passwords, "_HASHER", CHEAP)
+        self.patch(hashes, "_HASHER", CHEAP)
         self.root = Path(self.mktemp()).absolute()
         self.root.mkdir(parents=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from filehub.accounts import passwords
+from filehub.accounts import hashes
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError
@@ -23,7 +23,7 @@ class LoadingCase(SynchronousTestCase):
     """Files that are written and read."""
 
     def setUp(self) -> None:
-        self.patch(passwords, "_HASHER", CHEAP)
+        self.patch(hashes, "_HASHER", CHEAP)
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
         self.path = self.folder / "filehub.toml"

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from filehub.accounts.passwords import hashPassword
+from filehub.accounts.hashes import hashPassword
 from tests.integration.harness import (
     ACCOUNTS,
     ANSWER,
