@@ -76,17 +76,20 @@ def freePort(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     raise AssertionError("no free port")
 
 
-def boundPorts(protocol: str) -> set[int]:
+def boundPorts(protocol: str, process: int | str = "self") -> set[int]:
     """
     The local ports of C{"tcp"} listeners or C{"udp"} sockets of this machine, without
     disturbing any of them.
+
+    @param process: its number; those of the network that it lives in.
     """
     ports = set()
     for name in (protocol, protocol + "6"):
-        table = Path("/proc/net") / name
-        if not table.exists():
+        try:
+            table = (Path(f"/proc/{process}/net") / name).read_text()
+        except OSError:
             continue
-        for line in table.read_text().splitlines()[1:]:
+        for line in table.splitlines()[1:]:
             local, state = line.split()[1], line.split()[3]
             if protocol == "udp" or state == "0A":
                 ports.add(int(local.rpartition(":")[2], 16))
@@ -161,7 +164,8 @@ class Daemon:
 
     def _awaitPorts(self, tcp: set[int], udp: set[int]) -> None:
         limit = time.monotonic() + PATIENCE
-        while not (tcp <= boundPorts("tcp") and udp <= boundPorts("udp")):
+        own = self.process.pid
+        while not (tcp <= boundPorts("tcp", own) and udp <= boundPorts("udp", own)):
             if self.process.poll() is not None:
                 raise AssertionError(
                     f"the daemon exited with {self.process.returncode}:\n{self.log()}"
@@ -405,10 +409,18 @@ class ClientTestCase(SynchronousTestCase):
             found = shutil.which(name)
             if found:
                 return found
-        missing = f"{' or '.join(names)} is not installed"
-        if os.environ.get("FILEHUB_REQUIRE_CLIENTS") == "1":
-            self.fail(missing)
-        raise SkipTest(missing)
+        raise self._missing(" or ".join(names))
+
+    def requireFiles(self, *paths: str) -> None:
+        """The same for what clients need besides programs."""
+        for path in paths:
+            if not Path(path).exists():
+                raise self._missing(path)
+
+    def _missing(self, what: str) -> Exception:
+        missing = f"{what} is not installed"
+        required = os.environ.get("FILEHUB_REQUIRE_CLIENTS") == "1"
+        return self.failureException(missing) if required else SkipTest(missing)
 
     def requireIPv6(self) -> None:
         """Skip the test on a machine without C{::1}."""
