@@ -141,13 +141,13 @@ class FTPProtocol(Protocol):
     # --- what the session calls (ControlChannel)
 
     def write(self, data: bytes) -> None:
-        """See L{ControlChannel.write<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.write<filehub.protocols.ftp.channel.ControlChannel>}."""
         if self.transport is not None:
             self.transport.write(data)
             self._touch()
 
     def drained(self) -> Deferred[None]:
-        """See L{ControlChannel.drained<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.drained<filehub.protocols.ftp.channel.ControlChannel>}."""
         if not self._isCongested or self._session is None:
             return succeed(None)
         waiting = self._waiting = Deferred(self._drainCancelled)
@@ -176,16 +176,16 @@ class FTPProtocol(Protocol):
         self._pauseReading(self._isCongested or not session.isReady)
 
     def hasUnread(self) -> bool:
-        """See L{ControlChannel.hasUnread<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.hasUnread<filehub.protocols.ftp.channel.ControlChannel>}."""
         return not self._decoder.isEmpty
 
     def startTLS(self, identity: TLSSession) -> None:
-        """See L{ControlChannel.startTLS<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.startTLS<filehub.protocols.ftp.channel.ControlChannel>}."""
         self._decoder.clear()
         ITLSTransport(self.transport).startTLS(identity)
 
     def hasEnded(self) -> bool:
-        """See L{ControlChannel.hasEnded<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.hasEnded<filehub.protocols.ftp.channel.ControlChannel>}."""
         # Not getHandle: under TLS that is no socket.
         handle = getattr(self.transport, "socket", None)
         if not isinstance(handle, socket.socket):
@@ -198,19 +198,19 @@ class FTPProtocol(Protocol):
             return True
 
     def loggedIn(self, idle: float) -> None:
-        """See L{ControlChannel.loggedIn<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.loggedIn<filehub.protocols.ftp.channel.ControlChannel>}."""
         self._decoder.limit = LIMIT
         self._idle = idle
         self._limit(idle, self._idled)
 
     def loggedOut(self) -> None:
-        """See L{ControlChannel.loggedOut<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.loggedOut<filehub.protocols.ftp.channel.ControlChannel>}."""
         self._decoder.limit = LIMIT_BEFORE_LOGIN
         self._idle = None
         self._limit(self.factory.settings.loginTimeout, self._loginTimedOut)
 
     def close(self) -> None:
-        """See L{ControlChannel.close<filehub.protocols.ftp.session.ControlChannel>}."""
+        """See L{ControlChannel.close<filehub.protocols.ftp.channel.ControlChannel>}."""
         self._idle = None
         self._isClosing = True
         self._limit(_CLOSING_TIME, self._abort)

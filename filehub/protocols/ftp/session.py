@@ -17,16 +17,13 @@ watches the time; the L{Listener} supplies what all sessions share.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from filehub.attributes import FileAttributes
 from filehub.errors import (
     Aborted,
-    FileHubError,
     InvalidName,
     PeerGone,
     PermissionDenied,
@@ -36,67 +33,17 @@ from filehub.events import ProtocolViolation
 from filehub.interfaces import IFileAccount, IFileSystem, ISessionSlot
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.commands import KNOWN, Argument, During
+from filehub.protocols.ftp.channel import ControlChannel
+from filehub.protocols.ftp.commands import During
 from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
 from filehub.protocols.ftp.ongoing import OngoingTransfer
+from filehub.protocols.ftp.refusals import failed, refusal, unknown
 from filehub.protocols.ftp.running import Running
 from filehub.protocols.ftp.wire import Command, Malformed, Reply, encodeReply
 from filehub.transfer.tls import TLSSession
 
 #: Commands that may wait their turn.
 MAXIMUM_QUEUED: Final = 64
-#: Lines beyond the limit in one session; the last closes it.
-MAXIMUM_LONG_LINES: Final = 3
-
-#: First words of other protocols.  What a browser was tricked into sending must not
-#: be taken for commands (ALPACA), and scanners need no answer.
-# fmt: off
-_FOREIGN: Final = frozenset((
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI",
-    "HELO", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "INVITE", "REGISTER", "DESCRIBE", "SETUP",
-))
-# fmt: on
-
-
-class ControlChannel(Protocol):
-    """The connection, as the session sees it."""
-
-    def write(self, data: bytes) -> None:
-        """Send; buffers without limit, see L{drained}."""
-
-    def drained(self) -> Awaitable[None]:
-        """Wait until little of what was written is still unsent."""
-
-    def proceed(self) -> None:
-        """There is room again for commands."""
-
-    def hasUnread(self) -> bool:
-        """Has more arrived than was taken?"""
-
-    def startTLS(self, identity: TLSSession) -> None:
-        """Encrypt, after what was written."""
-
-    def hasEnded(self) -> bool:
-        """Has the client closed it, though that may not have been noticed yet?"""
-
-    def loggedIn(self, idle: float) -> None:
-        """The client may take C{idle} seconds between commands, and send long lines."""
-
-    def loggedOut(self) -> None:
-        """The client has to log in, within the time for that."""
-
-    def close(self) -> None:
-        """Close after what was written."""
-
-
-def isForeign(verb: str) -> bool:
-    """Is this the first word of a line of another protocol?"""
-    return (
-        verb in _FOREIGN
-        or verb.endswith(":")
-        # The second is a TLS handshake on a connection that is not encrypted yet.
-        or verb.startswith(("SSH-", "\x16\x03"))
-    )
 
 
 class FTPSession:
@@ -112,6 +59,8 @@ class FTPSession:
     @ivar user: from USER, until a login has succeeded or failed.
     @ivar password: from PASS, while ACCT is awaited.
     @ivar attempts: failed logins.
+    @ivar mistakes: lines before login that were no commands.
+    @ivar longLines: lines beyond the limit.
     @ivar directory: the current one.
     @ivar text: is the representation type ASCII (else it is image)?
     @ivar restart: from REST, until the next transfer.
@@ -131,8 +80,6 @@ class FTPSession:
         "_closing",
         "_ending",
         "_isLost",
-        "_longLines",
-        "_mistakes",
         "_queue",
         "_running",
         "account",
@@ -145,6 +92,8 @@ class FTPSession:
         "facts",
         "listener",
         "logout",
+        "longLines",
+        "mistakes",
         "password",
         "protects",
         "renameFrom",
@@ -171,8 +120,8 @@ class FTPSession:
         self._closing = False
         self._isLost = False
         self._ending: str | None = None
-        self._mistakes = 0
-        self._longLines = 0
+        self.mistakes = 0
+        self.longLines = 0
         self.reinitialize()
 
     def reinitialize(self) -> None:
@@ -356,11 +305,11 @@ class FTPSession:
         """Carry out one command, at least as far as it goes without waiting."""
         verb = self.listener.verbs.get(event.verb) if isinstance(event, Command) else None
         if verb is None or not isinstance(event, Command):
-            self._answer(self._unknown(event))
+            self._answer(unknown(self, event))
             return
-        refusal = self._refusal(verb, event)
-        if refusal is not None:
-            self._answer(refusal)
+        refused = refusal(self, verb, event)
+        if refused is not None:
+            self._answer(refused)
             return
         coroutine = verb.run(self, event.argument)
         try:
@@ -368,72 +317,12 @@ class FTPSession:
         except StopIteration as stop:
             self._answer(stop.value)
         except Exception as error:
-            self._answer(self._failed(error))
+            self._answer(failed(self, error))
         else:
             running = self._running = Running(coroutine, awaited, self._ended)
             running.start()
             if self.transfer is not None and self.transfer.interruption is not None:
                 running.cancel()
-
-    def _refusal(self, verb: Verb, command: Command) -> Reply | None:
-        """What is wrong with the command before it is even tried."""
-        spec = verb.spec
-        if self.renameFrom is not None and command.verb != "RNTO":
-            self.renameFrom = None
-        if spec.needsLogin and self.account is None:
-            return replies.NOT_LOGGED_IN
-        wanted = spec.argument
-        if wanted is Argument.OPTIONAL:
-            pass
-        elif wanted is Argument.REQUIRED:
-            if not command.argument:
-                return self._mistake(replies.ARGUMENT_MISSING)
-        elif command.argument and command.argument.strip():
-            return self._mistake(replies.ARGUMENT_UNEXPECTED)
-        if "\0" in command.argument:
-            return self._mistake(replies.INVALID_CHARACTER)
-        return None
-
-    def _unknown(self, event: Command | Malformed) -> Reply | None:
-        """The reply to what is no command."""
-        if event is Malformed.ENDLESS:
-            self.violated("endless line")
-            return replies.CLOSING
-        if event is Malformed.TOO_LONG:
-            self._longLines += 1
-            if self._longLines >= MAXIMUM_LONG_LINES:
-                self.violated("long lines")
-                return replies.CLOSING
-            return self._mistake(replies.LINE_TOO_LONG)
-        if isinstance(event, Command):
-            self.renameFrom = None
-            if event.verb in KNOWN:
-                return replies.NOT_IMPLEMENTED
-            if self.account is None and isForeign(event.verb):
-                self.violated("wrong protocol")
-                self.end("wrong protocol")
-                return None
-        return self._mistake(replies.UNKNOWN_COMMAND)
-
-    def _mistake(self, reply: Reply) -> Reply:
-        """Count mistakes before login: somebody without an account gets few of them."""
-        if self.account is None:
-            self._mistakes += 1
-            if self._mistakes >= self.listener.settings.maximumMistakes:
-                return replies.CLOSING
-        return reply
-
-    def _failed(self, error: Exception) -> Reply:
-        """The reply to a command that raised."""
-        if isinstance(error, FileHubError):
-            return replies.failure(error)
-        if not isinstance(error, CancelledError):
-            self._log.failure(
-                "an FTP command failed in session {sessionId}",
-                failure=Failure(error),  # type: ignore[no-untyped-call]
-                sessionId=self.slot.connection.sessionId,
-            )
-        return replies.INTERNAL_ERROR
 
     def _answerAtOnce(self, verb: Verb) -> None:
         """Carry out a command beside a transfer; it must not wait."""
@@ -443,7 +332,7 @@ class FTPSession:
         except StopIteration as stop:
             self.send(stop.value)
         except Exception as error:
-            self.send(self._failed(error))
+            self.send(failed(self, error))
         else:
             coroutine.close()
             self.send(replies.INTERNAL_ERROR)
@@ -458,7 +347,7 @@ class FTPSession:
     def _ended(self, outcome: Reply | Exception | None) -> None:
         """The running command is over."""
         self._running = None
-        self._answer(self._failed(outcome) if isinstance(outcome, Exception) else outcome)
+        self._answer(failed(self, outcome) if isinstance(outcome, Exception) else outcome)
         if self._isLost:
             self._leave()
         if self._closing:

@@ -1,0 +1,44 @@
+"""
+The control connection, as a session sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from filehub.transfer.tls import TLSSession
+
+
+class ControlChannel(Protocol):
+    """The connection, as the session sees it."""
+
+    def write(self, data: bytes) -> None:
+        """Send; buffers without limit, see L{drained}."""
+
+    def drained(self) -> Awaitable[None]:
+        """Wait until little of what was written is still unsent."""
+
+    def proceed(self) -> None:
+        """There is room again for commands."""
+
+    def hasUnread(self) -> bool:
+        """Has more arrived than was taken?"""
+
+    def startTLS(self, identity: TLSSession) -> None:
+        """Encrypt, after what was written."""
+
+    def hasEnded(self) -> bool:
+        """Has the client closed it, though that may not have been noticed yet?"""
+
+    def loggedIn(self, idle: float) -> None:
+        """The client may take C{idle} seconds between commands, and send long lines."""
+
+    def loggedOut(self) -> None:
+        """The client has to log in, within the time for that."""
+
+    def close(self) -> None:
+        """Close after what was written."""
+
+
+__all__ = ["ControlChannel"]
