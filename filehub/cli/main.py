@@ -16,6 +16,8 @@ from filehub.errors import FileHubError
 _COMMANDS: Final = {
     "check": ("filehub.cli.check", "Say what a configuration file would serve, or what is wrong."),
     "passwd": ("filehub.cli.passwd", "Make the hash of a password for the configuration file."),
+    "user": ("filehub.cli.accounts", "Make, change and import accounts in a database."),
+    "group": ("filehub.cli.accounts", "Make and change groups in a database."),
     "get": ("filehub.cli.files", "Download a file or tree."),
     "put": ("filehub.cli.files", "Upload a file or tree."),
     "cp": ("filehub.cli.files", "Copy between any two places."),

@@ -20,14 +20,23 @@ def passwd() -> None:
     Asks twice on a terminal; reads two equal lines from a pipe. Prints one line for
     the key "password" of a [[user]].
     """
-    first, second = _ask() if sys.stdin.isatty() else _read()
-    if first != second:
-        raise click.ClickException("the two passwords differ")
     try:
-        hashed = hashPassword(first.encode("utf-8", "surrogateescape"))
+        hashed = hashPassword(askPassword())
     except ValueError as error:
         raise click.ClickException(f"password: {error}") from None
     click.echo(hashed)
+
+
+def askPassword() -> bytes:
+    """
+    A new password, given twice: on the terminal, or on two lines of a pipe.
+
+    @raise click.ClickException: the two differ, or one is missing.
+    """
+    first, second = _ask() if sys.stdin.isatty() else _read()
+    if first != second:
+        raise click.ClickException("the two passwords differ")
+    return first.encode("utf-8", "surrogateescape")
 
 
 def _ask() -> tuple[str, str]:
