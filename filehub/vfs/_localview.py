@@ -5,11 +5,9 @@ capabilities, and the ways in which work gets to a worker and its errors back.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zope.interface import implementer
 
@@ -25,6 +23,7 @@ from filehub.interfaces import (
 )
 from filehub.paths import VirtualPath, decodeName, encodeName
 from filehub.vfs import _openat
+from filehub.vfs._digests import Digest
 from filehub.vfs._drafts import COPY_STEP, Draft, copyRange
 from filehub.vfs._localfile import LocalReadHandle, LocalWriteHandle
 from filehub.vfs._openat import Names
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     from filehub.vfs.local import LocalTree
 
 _T = TypeVar("_T")
-
-#: How much is digested in one piece of work: some ten milliseconds.
-_DIGEST_STEP: Final = 8 * 1024 * 1024
 
 
 @implementer(IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
@@ -191,67 +187,18 @@ class LocalView:
     ) -> bytes:
         """See L{IChecksums.digest}."""
         names = self._seen(path)
-        digest = _Digest(path, algorithm)
-        opened, _ = await self._open(
-            path,
-            _discardOpened,
-            _openat.openRegularPath,
-            self._tree.root.descriptor,
-            names,
-            _openat.READ,
+        tree = self._tree
+        digest = Digest(path, algorithm)
+        opened, status = await self._open(
+            path, _discardOpened, _openat.openRegularPath, tree.root.descriptor, names, _openat.READ
         )
-        file = OpenFile(opened, self._tree.workers)
+        file = OpenFile(opened, tree.workers)
         try:
-            # Step by step, so that one long file does not keep a worker, and so
-            # that cancelling ends it.
-            while length is None or length > 0:
-                wanted = _DIGEST_STEP if length is None else min(length, _DIGEST_STEP)
-                got = await file.work(digest.update, file.descriptor, offset, wanted)
-                if not got:
-                    break
-                offset += got
-                if length is not None:
-                    length -= got
+            return await tree.digests.of(file, status, digest, offset, length)
         except OSError as error:
             raise errorFor(error, path) from error
         finally:
             file.close(small=True)
-        return digest.result()
-
-
-class _Digest:
-    """A digest that grows with pieces of a file."""
-
-    def __init__(self, path: VirtualPath, algorithm: str) -> None:
-        self._checksum = 0
-        self._hash = None
-        if algorithm != "crc32":
-            try:
-                self._hash = hashlib.new(algorithm, usedforsecurity=False)
-            except (ValueError, TypeError):
-                raise OperationNotSupported(path, "unknown algorithm") from None
-            if not self._hash.digest_size:
-                raise OperationNotSupported(path, "unknown algorithm")
-
-    def update(self, descriptor: int, offset: int, length: int) -> int:
-        """Blocks.  How many bytes were there."""
-        got = 0
-        while got < length:
-            data = os.pread(descriptor, min(length - got, 256 * 1024), offset + got)
-            if not data:
-                break
-            got += len(data)
-            if self._hash is None:
-                self._checksum = zlib.crc32(data, self._checksum)
-            else:
-                self._hash.update(data)
-        return got
-
-    def result(self) -> bytes:
-        """The digest; of CRC-32, four bytes in network order."""
-        if self._hash is None:
-            return self._checksum.to_bytes(4, "big")
-        return self._hash.digest()
 
 
 def _at(path: VirtualPath, error: FileSystemError) -> FileSystemError:

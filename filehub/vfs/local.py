@@ -29,6 +29,7 @@ from filehub.interfaces import (
 )
 from filehub.paths import VirtualPath, decodeName
 from filehub.vfs import _openat
+from filehub.vfs._digests import Digests
 from filehub.vfs._drafts import Partial, WritePolicy
 from filehub.vfs._facts import Facts
 from filehub.vfs._localdirectory import Listing, LocalDirectoryHandle
@@ -103,6 +104,7 @@ class LocalTree:
         self.readFlags: int | None = 0 if inMemory else getattr(os, "RWF_NOWAIT", None)
         self.scratch = memoryview(bytearray(256 * 1024))
         self.facts = Facts()
+        self.digests = Digests(clock)
         self.staging = Staging(self.root, partialLifetime, clock)
         self.policy = WritePolicy(
             partial=partial,

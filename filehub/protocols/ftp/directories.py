@@ -31,6 +31,7 @@ from filehub.protocols.ftp.listing import (
     splitPattern,
 )
 from filehub.protocols.ftp.ongoing import announce, begin, conclude
+from filehub.protocols.ftp.ranges import takeRange
 from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.wire import Reply, encodeInner, encodeOpening
 from filehub.transfer.pump import sendChunks
@@ -143,7 +144,7 @@ async def NLST(session: FTPSession, argument: str) -> Reply:
 async def _list(
     session: FTPSession, verb: str, request: ListRequest, formatFor: Callable[[Found], _Format]
 ) -> Reply:
-    session.restart = 0
+    takeRange(session)
     account = session.account
     if account is None:
         return replies.NOT_LOGGED_IN
@@ -167,7 +168,7 @@ async def _list(
 
 async def MLSD(session: FTPSession, argument: str) -> Reply:
     """Facts about everything in a directory (RFC 3659 section 7)."""
-    session.restart = 0
+    takeRange(session)
     path = session.path(argument)
     account = session.account
     if account is None:

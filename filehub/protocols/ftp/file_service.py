@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from filehub.attributes import AttributeChanges
 from filehub.errors import (
     AlreadyExists,
     NotARegularFile,
@@ -15,6 +14,7 @@ from filehub.errors import (
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.facts import formatTime, splitTime
+from filehub.protocols.ftp.modifying import setModified
 from filehub.protocols.ftp.transfers import isConverting
 from filehub.protocols.ftp.wire import Reply
 
@@ -109,22 +109,8 @@ async def MDTM(session: FTPSession, argument: str) -> Reply:
         change = splitTime(argument)
         if change is None:
             raise
-        return await _setModified(session, *change)
+        return await setModified(session, *change)
     return replies.reply(213, formatTime(attributes.modified))
-
-
-async def MFMT(session: FTPSession, argument: str) -> Reply:
-    """Set when a file was modified (draft-somers-ftp-mfxx)."""
-    change = splitTime(argument)
-    if change is None:
-        return replies.reply(501, "MFMT takes a time, YYYYMMDDHHMMSS, and a path.")
-    return await _setModified(session, *change)
-
-
-async def _setModified(session: FTPSession, moment: float, name: str) -> Reply:
-    path = session.path(name)
-    await session.fileSystem.setAttributes(path, AttributeChanges(modified=moment))
-    return replies.reply(213, f"Modify={formatTime(moment)}; {path}")
 
 
 VERBS: Final = {
@@ -143,5 +129,4 @@ VERBS: Final = {
     "RNTO": RNTO,
     "SIZE": SIZE,
     "MDTM": MDTM,
-    "MFMT": MFMT,
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.checksums import hashFeature
 from filehub.protocols.ftp.commands import GENERAL_FEATURES, Group
 from filehub.protocols.ftp.directories import listOnControl
 from filehub.protocols.ftp.facts import FACTS, factsFeature
@@ -40,12 +41,18 @@ async def FEAT(session: FTPSession, argument: str) -> Reply:
     features = list(GENERAL_FEATURES)
     for verb in session.listener.verbs.values():
         feature = verb.spec.feature
-        if feature == "MLST":
-            chosen = FACTS if session.facts is None else session.facts
-            feature = f"MLST {factsFeature(chosen)}"
         if feature is not None:
-            features.append(feature)
+            tell = _DEPENDING.get(feature)
+            features.append(feature if tell is None else tell(session))
     return replies.reply(211, "Features:", *sorted(features), "End")
+
+
+def _factsFeature(session: FTPSession) -> str:
+    return f"MLST {factsFeature(FACTS if session.facts is None else session.facts)}"
+
+
+#: Lines that depend on what the session has chosen.
+_DEPENDING: Final = {"MLST": _factsFeature, "HASH": hashFeature}
 
 
 async def HELP(session: FTPSession, argument: str) -> Reply:
@@ -65,7 +72,7 @@ async def HELP(session: FTPSession, argument: str) -> Reply:
         lines.append(f"{group.value.capitalize()}:")
         lines += [
             "  "
-            + "".join(f"{name:<6}" for name in names[index : index + _WORDS_IN_A_LINE]).rstrip()
+            + "".join(f"{name:<8}" for name in names[index : index + _WORDS_IN_A_LINE]).rstrip()
             for index in range(0, len(names), _WORDS_IN_A_LINE)
         ]
     return replies.reply(214, "Commands:", *lines, "HELP command tells more.")

@@ -65,6 +65,8 @@ class FTPSession:
     @ivar text: is the representation type ASCII (else it is image)?
     @ivar restart: from REST, until the next transfer.
     @ivar announced: from ALLO, until the next transfer.
+    @ivar rangeEnd: the last byte, from RANG, until the next transfer or checksum.
+    @ivar algorithm: of HASH; L{None} for the usual one.
     @ivar renameFrom: from RNFR, until the next command.
     @ivar tls: the identity of the encrypted control connection.
     @ivar protects: are data connections encrypted (PROT)?
@@ -83,6 +85,7 @@ class FTPSession:
         "_queue",
         "_running",
         "account",
+        "algorithm",
         "announced",
         "attempts",
         "channel",
@@ -96,6 +99,7 @@ class FTPSession:
         "mistakes",
         "password",
         "protects",
+        "rangeEnd",
         "renameFrom",
         "restart",
         "slot",
@@ -134,11 +138,13 @@ class FTPSession:
         self.protects = self.listener.settings.implicitTLS
         self.epsvAll = False
         self.facts: tuple[str, ...] | None = None
+        self.algorithm: str | None = None
         self.forgetPending()
 
     def forgetPending(self) -> None:
         """Drop what one command left for another."""
         self.restart = 0
+        self.rangeEnd: int | None = None
         self.announced: int | None = None
         self.renameFrom: VirtualPath | None = None
 

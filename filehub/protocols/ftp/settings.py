@@ -29,6 +29,7 @@ class FTPSettings:
     @ivar allowFXP: may a data connection go to another address than the client's?
     @ivar asciiConvert: does C{TYPE A} translate line ends (RFC 959 3.1.1.1)?  If not,
         bytes stay unchanged, and SIZE and REST work in C{TYPE A} too.
+    @ivar checksums: are HASH, XCRC and their like offered?
     @ivar loginTimeout: from the connection to a successful login, whatever is said
         in between.
     @ivar idleTimeout: without a command and without a transfer.
@@ -48,6 +49,7 @@ class FTPSettings:
     active: bool = True
     allowFXP: bool = False
     asciiConvert: bool = True
+    checksums: bool = True
     loginTimeout: float = 60.0
     idleTimeout: float = 300.0
     stallTimeout: float = 120.0

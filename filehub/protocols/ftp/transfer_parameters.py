@@ -18,6 +18,7 @@ from filehub.protocols.ftp.addresses import (
     parseExtendedPort,
     parsePort,
 )
+from filehub.protocols.ftp.checksums import hashOptions
 from filehub.protocols.ftp.facts import factsReply, parseFacts
 from filehub.protocols.ftp.passive import canonicalHost
 from filehub.protocols.ftp.wire import Reply
@@ -170,6 +171,8 @@ async def OPTS(session: FTPSession, argument: str) -> Reply:
     if command == "MLST":
         session.facts = parseFacts(options)
         return replies.reply(200, factsReply(session.facts).rstrip())
+    if command == "HASH" and command in session.listener.verbs:
+        return hashOptions(session, options)
     if command in session.listener.verbs:
         return replies.reply(501, f"{command} has no options.")
     return replies.reply(501, "That command is not known.")

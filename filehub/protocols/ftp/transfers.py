@@ -14,6 +14,7 @@ from filehub.interfaces import IFileSystem, IRandomAccess, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
+from filehub.protocols.ftp.ranges import DOWNLOADS_ONLY, takeRange
 from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.pump import receive, send
@@ -44,7 +45,8 @@ def _mode(session: FTPSession) -> str:
 
 async def RETR(session: FTPSession, argument: str) -> Reply:
     """Download."""
-    offset, session.restart, session.announced = session.restart, 0, None
+    offset, last = takeRange(session)
+    session.announced = None
     path = session.path(argument)
     account = session.account
     if account is None:
@@ -52,7 +54,7 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
     if (refusal := mayTransfer(session)) is not None:
         return refusal
     converting = isConverting(session)
-    if offset and converting:
+    if (offset or last is not None) and converting:
         return _NO_TEXT_OFFSET
     transfer = begin(session, "RETR", path, Direction.DOWNLOAD)
     source = stream = error = None
@@ -61,6 +63,8 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
         length = source.attributes.size - offset
         if length < 0:
             raise InvalidOffset(path)
+        if last is not None:
+            length = min(length, last + 1 - offset)
         if converting:
             announce(session, transfer, "Opening ASCII mode data connection.")
         else:
@@ -72,6 +76,7 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
             source,
             stream,
             offset=offset,
+            length=length,
             encoder=TextEncoder() if converting else None,
             limiter=account.limits.download,
             progress=transfer.progress,
@@ -104,13 +109,15 @@ async def STOU(session: FTPSession, argument: str) -> Reply:
 async def _upload(
     session: FTPSession, verb: str, path: VirtualPath, disposition: Disposition
 ) -> Reply:
-    offset, session.restart = session.restart, 0
+    offset, last = takeRange(session)
     sizeHint, session.announced = session.announced, None
     account = session.account
     if account is None:
         return replies.NOT_LOGGED_IN
     if (refusal := mayTransfer(session)) is not None:
         return refusal
+    if last is not None:
+        return DOWNLOADS_ONLY
     converting = isConverting(session)
     if offset and converting:
         return _NO_TEXT_OFFSET
@@ -175,7 +182,7 @@ async def REST(session: FTPSession, argument: str) -> Reply:
         return _NOT_A_NUMBER
     if offset and isConverting(session):
         return _NO_TEXT_OFFSET
-    session.restart = offset
+    session.restart, session.rangeEnd = offset, None
     return replies.reply(350, f"The next transfer starts at {offset}.")
 
 

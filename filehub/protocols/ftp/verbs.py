@@ -8,9 +8,12 @@ from typing import Final
 
 from filehub.protocols.ftp import (
     access_control,
+    checksums,
     directories,
     file_service,
     information,
+    modifying,
+    ranges,
     security,
     site,
     transfer_parameters,
@@ -27,6 +30,9 @@ FUNCTIONS: Final = {
     **transfer_parameters.VERBS,
     **file_service.VERBS,
     **site.VERBS,
+    **checksums.VERBS,
+    **modifying.VERBS,
+    **ranges.VERBS,
     **directories.VERBS,
     **transfers.VERBS,
     **information.VERBS,
