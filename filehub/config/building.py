@@ -235,6 +235,7 @@ class _Builder:
             tlsSessions=ftp.tls_sessions,
             closeNotify=ftp.close_notify,
             asciiConvert=ftp.ascii == "convert",
+            checksums=ftp.checksums,
             loginTimeout=limits.login,
             idleTimeout=limits.idle,
             stallTimeout=limits.stall,

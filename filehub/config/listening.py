@@ -25,6 +25,7 @@ class FTP(Section):
     active: bool = True
     ascii: Literal["convert", "binary"] = "convert"
     banner: str = "FTP server ready."
+    checksums: bool = True
 
 
 class TFTP(Section):

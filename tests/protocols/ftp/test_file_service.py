@@ -268,13 +268,17 @@ class InformationTests(FileServiceTests):
         self.assertEqual(client.codes(lines), [211, 214, 200, 200, 200, 221])
 
     def test_features(self) -> None:
-        """FEAT to the byte: 211-, lines with one space, 211 End."""
-        self.assertEqual(
-            Client().say("FEAT"),
-            b"211-Features:\r\n CLNT\r\n EPRT\r\n EPSV\r\n MDTM\r\n MFMT\r\n"
-            b" MLST type*;size*;modify*;perm*;unique*;UNIX.mode*;UNIX.owner*;UNIX.group*;\r\n"
-            b" PASV\r\n REST STREAM\r\n SIZE\r\n TVFS\r\n UTF8\r\n211 End\r\n",
-        )
+        """FEAT to the byte: 211-, lines with one space in order, 211 End."""
+        first, *lines, last, rest = Client().say("FEAT").split(b"\r\n")
+        self.assertEqual((first, last, rest), (b"211-Features:", b"211 End", b""))
+        for line in lines:
+            self.assertRegex(line, rb"\A [!-~]+( [!-~]+)*\Z")
+        self.assertEqual(lines, sorted(set(lines)))
+        for feature in (
+            b"CLNT", b"EPRT", b"EPSV", b"MDTM", b"MFMT", b"PASV", b"REST STREAM", b"SIZE", b"TVFS",
+            b"MLST type*;size*;modify*;perm*;unique*;UNIX.mode*;UNIX.owner*;UNIX.group*;", b"UTF8",
+        ):  # fmt: skip
+            self.assertIn(b" " + feature, lines)
 
     def test_help(self) -> None:
         """HELP names every enabled command, HELP with a command explains it."""
