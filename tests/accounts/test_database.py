@@ -239,9 +239,9 @@ class SourceTests(TestCase):
     def test_gone(self) -> Any:
         """While there is no database look-ups fail as the storage's failure, without names."""
         self.path.unlink()
-        failure = yield self.find("ann").addBoth(lambda result: result)
-        failure.trap(StorageUnavailable)
-        self.assertNotIn(str(self.path), str(failure.value))
+        with self.assertRaises(StorageUnavailable) as caught:
+            yield self.find("ann")
+        self.assertNotIn(str(self.path), str(caught.exception))
 
     @inlineCallbacks
     def test_anew(self) -> Any:
