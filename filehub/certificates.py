@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.logger import Logger
 
+from filehub.clienttrust import ClientTrust
 from filehub.errors import ConfigurationError
 
 #: TLS 1.2 suites: forward secrecy and authenticated encryption only.  TLS 1.3 has no others.
@@ -139,9 +140,9 @@ class TLSPolicy:
 
     @ivar minimum: C{"1.2"} or C{"1.3"}.
     @ivar clientAuthorities: PEM file of the authorities that sign client certificates.
-    @ivar clientCertificates: C{"off"}, C{"verify"} (asked for, checked where given) or
+    @ivar clientCertificates: C{"off"}, C{"optional"} (asked for, checked where given) or
         C{"required"}.
-    @ivar revocationList: PEM file with revocation lists for client certificates.
+    @ivar revocationList: file with revocation lists for client certificates.
     @ivar strictNames: refuse clients that name a server which no certificate is for.
     @ivar applicationProtocols: what a client may name with ALPN.  One that names only
         others (a browser that was led here: ALPACA) does not get through; one that
@@ -173,6 +174,7 @@ class _Loaded:
     """Everything that one reading of the files produced; replaced as a whole."""
 
     certificates: tuple[Certificate, ...]
+    clients: ClientTrust | None
     contexts: dict[Certificate, SSL.Context] = field(default_factory=dict)
 
 
@@ -217,7 +219,8 @@ class CertificateStore:
             raise ConfigurationError(f"{self._certificate}: found no *.pem file in this folder")
         single = len(files) == 1 and not self._certificate.is_dir()
         key = self._key if single else None
-        loaded = _Loaded(tuple(loadCertificate(file, key or file) for file in files))
+        certificates = tuple(loadCertificate(file, key or file) for file in files)
+        loaded = _Loaded(certificates, self._loadClients())
         for certificate in loaded.certificates:
             context = SSL.Context(SSL.TLS_SERVER_METHOD)
             # Whatever OpenSSL itself dislikes (a weak key, say) comes out here, not
@@ -225,9 +228,17 @@ class CertificateStore:
             self._equip(context, certificate)
             # A connection that is moved to this context asks this context.
             context.set_alpn_select_callback(self._policy.selectProtocol)
+            # And is asked for the authorities of clients.
+            self._askForCertificates(context, loaded.clients)
             loaded.contexts[certificate] = context
             self._complainOfExpiry(certificate)
         return loaded
+
+    def _loadClients(self) -> ClientTrust | None:
+        policy = self._policy
+        if policy.clientCertificates == "off" or policy.clientAuthorities is None:
+            return None
+        return ClientTrust.load(policy.clientAuthorities, policy.revocationList)
 
     def _complainOfExpiry(self, certificate: Certificate) -> None:
         left = certificate.expires - datetime.now(UTC)
@@ -242,8 +253,8 @@ class CertificateStore:
     def _signature(self) -> object:
         """Changes when a file does; cheap enough to take every few seconds."""
         paths = [*self._files(), *([self._key] if self._key else [])]
-        if self._policy.revocationList:
-            paths.append(self._policy.revocationList)
+        policy = self._policy
+        paths += filter(None, (policy.clientAuthorities, policy.revocationList))
         found: list[tuple[object, ...]] = []
         for path in paths:
             try:
@@ -302,26 +313,11 @@ class CertificateStore:
         context.set_session_id(b"filehub")
         self._equip(context, self.default)
         context.set_alpn_select_callback(policy.selectProtocol)
-        if policy.clientCertificates != "off" and policy.clientAuthorities is not None:
-            self._askForClientCertificates(context, policy.clientAuthorities)
+        self._askForCertificates(context, self._loaded.clients)
 
-    def _askForClientCertificates(self, context: SSL.Context, authorities: Path) -> None:
-        context.load_verify_locations(str(authorities))
-        context.set_client_ca_list(
-            [
-                crypto.X509.from_cryptography(each).get_subject()
-                for each in x509.load_pem_x509_certificates(authorities.read_bytes())
-            ]
-        )
-        mode = SSL.VERIFY_PEER
-        if self._policy.clientCertificates == "required":
-            mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-        context.set_verify(mode, lambda _c, _x, _e, _d, ok: bool(ok))
-        if self._policy.revocationList is not None:
-            store = context.get_cert_store()
-            if store is not None:
-                store.load_locations(str(self._policy.revocationList))
-                store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+    def _askForCertificates(self, context: SSL.Context, clients: ClientTrust | None) -> None:
+        if clients is not None:
+            clients.prepare(context, demanded=self._policy.clientCertificates == "required")
 
     def contextForName(self, serverName: bytes) -> SSL.Context | None:
         """See L{filehub.transfer.tls.CertificateSource.contextForName}."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from twisted.cred.credentials import ICredentials, IUsernamePassword
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import LoginDenied, UnauthorizedLogin
 from zope.interface import Attribute, implementer
 
 
@@ -71,6 +71,19 @@ class AccountRequired(UnauthorizedLogin):
     """
     A checker raises this for a right name and password that need an account (ACCT)
     on top; the login is then tried again with L{IAccountPassword}.
+    """
+
+
+class PasswordRequired(UnauthorizedLogin):
+    """
+    A checker raises this for an L{ICertificate} that is no login by itself; the login is
+    then tried again with a password.
+    """
+
+
+class EncryptionRequired(LoginDenied):
+    """
+    A realm raises this for an account that logs in over encrypted connections only.
     """
 
 

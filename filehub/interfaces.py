@@ -326,6 +326,7 @@ class IFileAccount(Interface):
     home: VirtualPath = Attribute("The current directory after login.")
     fileSystem = Attribute("An L{IFileSystem}: audited, guarded, the account's own view.")
     limits = Attribute("An L{ISessionLimits}.")
+    requiresTLS: bool = Attribute("Are data connections to be encrypted, too?")
 
     def permissionLetters(path: VirtualPath) -> str:
         """

@@ -16,7 +16,7 @@ from filehub.permissions import formatPermissions
 class FileAccount:
     """See L{IFileAccount}."""
 
-    __slots__ = ("_policy", "fileSystem", "home", "limits", "name")
+    __slots__ = ("_policy", "fileSystem", "home", "limits", "name", "requiresTLS")
 
     def __init__(
         self,
@@ -25,11 +25,13 @@ class FileAccount:
         fileSystem: IFileSystem,
         policy: IPermissionPolicy,
         limits: AccountLimits,
+        requiresTLS: bool = False,
     ) -> None:
         self.name = name
         self.home = home
         self.fileSystem = fileSystem
         self.limits = limits
+        self.requiresTLS = requiresTLS
         self._policy = policy
 
     def permissionLetters(self, path: VirtualPath) -> str:

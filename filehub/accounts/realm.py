@@ -25,7 +25,7 @@ from filehub.accounts.account import FileAccount
 from filehub.accounts.policy import RulePolicy
 from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord, AccountSource
 from filehub.accounts.stack import AccountView
-from filehub.credentials import ConnectionInfo
+from filehub.credentials import ConnectionInfo, EncryptionRequired
 from filehub.errors import Busy, FileSystemError, StorageUnavailable
 from filehub.interfaces import IEventSink, IFileAccount, IStorage
 from filehub.paths import VirtualPath, decodeName
@@ -91,6 +91,8 @@ class FileHubRealm:
         if record is None or not record.enabled:
             raise LoginDenied("no such account")
         connection = mind if isinstance(mind, ConnectionInfo) else None
+        if record.requiresTLS and (connection is None or not connection.secure):
+            raise EncryptionRequired("the account is for encrypted connections only")
         view = self._viewOf(record, anonymous)
         home = record.home
         if connection is None or connection.protocol != _STATELESS:
@@ -101,6 +103,7 @@ class FileHubRealm:
             view.forConnection(record.name, connection, self._sink),
             view.policy,
             record.limits,
+            record.requiresTLS,
         )
         for interface in interfaces:
             avatar = account if interface is IFileAccount else interface(account, None)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from filehub.accounts.certrules import CertificateRule
 from filehub.accounts.policy import PathRule
 from filehub.interfaces import IRateLimiter
 from filehub.paths import ROOT, VirtualPath
@@ -46,6 +47,8 @@ class AccountRecord:
     @ivar account: the ACCT password (RFC 913, RFC 959) as a PHC string, if one is
         wanted on top.
     @ivar groupRules: the rules of each group.
+    @ivar certificates: client certificates that are as good as the password.
+    @ivar requiresTLS: may it be used over encrypted connections only?
     """
 
     name: str
@@ -54,6 +57,8 @@ class AccountRecord:
     home: VirtualPath = ROOT
     rules: tuple[PathRule, ...] = ()
     groupRules: tuple[tuple[PathRule, ...], ...] = ()
+    certificates: tuple[CertificateRule, ...] = ()
+    requiresTLS: bool = False
     limits: AccountLimits = NO_LIMITS
     enabled: bool = True
 

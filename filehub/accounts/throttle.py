@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from twisted.cred.error import LoginFailed, UnauthorizedLogin
+from twisted.cred.error import LoginFailed, UnauthorizedLogin, UnhandledCredentials
 from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -35,7 +35,14 @@ from zope.interface import Interface
 
 from filehub.accounts.checkers import CheckOverloaded
 from filehub.accounts.records import ANONYMOUS_NAME, Network
-from filehub.credentials import AccountRequired, ConnectionInfo, IPeerAddress
+from filehub.credentials import (
+    AccountRequired,
+    ConnectionInfo,
+    EncryptionRequired,
+    ICertificate,
+    IPeerAddress,
+    PasswordRequired,
+)
 from filehub.events import LoggedIn, LoginRefused
 from filehub.interfaces import IEventSink
 from filehub.paths import decodeName
@@ -169,8 +176,17 @@ class ThrottledPortal:
             await self._refuse(mind, user, "address is shut out", address, counts=False)
         try:
             result: _Login = await self._ask(credentials, mind, interfaces)
-        except (AccountRequired, CancelledError):
+        except (AccountRequired, PasswordRequired, CancelledError):
             raise
+        except EncryptionRequired as error:
+            # Not a guess: who is told this has proved who he is.
+            if self._sink is not None:
+                self._sink.emit(LoginRefused(mind, user, str(error)))
+            raise
+        except UnhandledCredentials as error:
+            if ICertificate.providedBy(credentials):
+                raise
+            await self._refuse(mind, user, str(error) or "refused", address)
         except (CheckOverloaded, _TooLate) as error:
             await self._refuse(mind, user, str(error), address, counts=False)
         except LoginFailed as error:

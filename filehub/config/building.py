@@ -14,6 +14,7 @@ from twisted.logger import LogLevel
 from zope.interface import implementer
 
 from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, PasswordChecker
+from filehub.accounts.clientcerts import CertificateChecker
 from filehub.accounts.passwords import PasswordVerifier
 from filehub.accounts.policy import PathRule
 from filehub.accounts.realm import FileHubRealm
@@ -142,6 +143,7 @@ class _Builder:
             group.name: self._rules(group.rule, "group", index)
             for index, group in enumerate(values.group)
         }
+        secured = [group.name for group in values.group if group.tls]
         records = [
             AccountRecord(
                 name=user.name,
@@ -150,6 +152,8 @@ class _Builder:
                 home=user.home,
                 rules=self._rules(user.rule, "user", index),
                 groupRules=tuple(groups[name] for name in user.groups),
+                certificates=user.certificate,
+                requiresTLS=user.tls or any(name in user.groups for name in secured),
                 limits=self._limits(user.sessions),
                 enabled=user.enabled,
             )
@@ -168,7 +172,7 @@ class _Builder:
             NetworkRecord(each.address, each.account, frozenset(each.protocols))
             for each in self._values.network
         ]
-        portal = Portal(realm, [PasswordChecker(table, self._verifier)])
+        portal = Portal(realm, [PasswordChecker(table, self._verifier), CertificateChecker(table)])
         portal.registerChecker(NetworkChecker(networks, "tftp"))
         if self._values.anonymous.enabled:
             portal.registerChecker(AnonymousChecker())
@@ -234,9 +238,11 @@ class _Builder:
             tls=effectiveTLS(self._values),
             tlsSessions=ftp.tls_sessions,
             closeNotify=ftp.close_notify,
+            allowCCC=ftp.ccc == "allow",
             asciiConvert=ftp.ascii == "convert",
             checksums=ftp.checksums,
             loginTimeout=limits.login,
+            handshakeTimeout=limits.handshake,
             idleTimeout=limits.idle,
             stallTimeout=limits.stall,
         )

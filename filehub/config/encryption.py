@@ -41,7 +41,13 @@ def certificatesFor(values: Configuration) -> CertificateStore | None:
     if effectiveTLS(values) == "off" and not values.ftp.implicit_tls:
         return None
     tls = values.tls or TLS()
-    policy = TLSPolicy(minimum=tls.minimum, strictNames=tls.strict_sni)
+    policy = TLSPolicy(
+        minimum=tls.minimum,
+        strictNames=tls.strict_sni,
+        clientAuthorities=tls.client_ca,
+        clientCertificates=tls.client_certificates,
+        revocationList=tls.crl,
+    )
     if tls.certificate is not None:
         store = CertificateStore(tls.certificate, tls.key, policy)
     else:

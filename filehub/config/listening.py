@@ -18,8 +18,9 @@ class FTP(Section):
     implicit_tls: list[str] = []
     tls: Literal["off", "optional", "required"] | None = None
     passive_ports: PortRange | None = None
-    tls_sessions: Literal["prefer", "require"] = "prefer"
-    close_notify: Literal["strict", "off"] = "strict"
+    tls_sessions: Literal["off", "prefer", "require"] = "prefer"
+    close_notify: Literal["strict", "log", "off"] = "strict"
+    ccc: Literal["deny", "allow"] = "deny"
     external_address: IPv4Value | None = None
     allow_fxp: bool = False
     active: bool = True

@@ -239,7 +239,9 @@ def _checkTLS(loaded: LoadedConfiguration, complain: Any) -> None:
         )
     if values.tls is None:
         return
-    for key in ("certificate", "key"):
+    if values.tls.client_certificates != "off" and values.tls.client_ca is None:
+        complain("found nothing, expected the file of an authority", "tls", "client_ca")
+    for key in ("certificate", "key", "client_ca", "crl"):
         path = getattr(values.tls, key)
         if path is not None and not path.exists():
             complain(f"found {str(path)!r}, expected an existing file", "tls", key)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from filehub.config.listening import FTP, RFC913, TFTP
 from filehub.config.values import (
+    CertificateRules,
     Count,
     FolderURL,
     NameValue,
@@ -54,6 +55,9 @@ class TLS(Section):
     key: Path | None = None
     minimum: Literal["1.2", "1.3"] = "1.2"
     strict_sni: bool = False
+    client_certificates: Literal["off", "optional", "required"] = "off"
+    client_ca: Path | None = None
+    crl: Path | None = None
 
 
 class Mount(Section):
@@ -78,6 +82,7 @@ class Group(Section):
     """Rules that several users share."""
 
     name: NameValue
+    tls: bool = False
     rule: list[Rule] = []
 
 
@@ -91,6 +96,8 @@ class User(Section):
     home: VirtualPathValue = ROOT
     enabled: bool = True
     sessions: Count | None = None
+    certificate: CertificateRules = ()
+    tls: bool = False
     rule: list[Rule] = []
 
 
@@ -118,6 +125,7 @@ class Limits(Section):
     per_user: Count = 20
     idle: Seconds = 300.0
     login: Seconds = 60.0
+    handshake: Seconds = 30.0
     stall: Seconds = 120.0
     upload_rate: Rate | None = None
     download_rate: Rate | None = None

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from filehub.accounts.certrules import CertificateRule, parseCertificateRule
 from filehub.errors import FileHubError
 from filehub.paths import ROOT, VirtualPath
 from filehub.permissions import Permission, parsePermissions
@@ -68,6 +69,22 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(f"expected an address or network such as 10.0.0.0/8: {error}") from None
 
 
+def _certificates(value: object) -> tuple[CertificateRule, ...]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("expected a text or a list of them")
+    rules = []
+    for each in value:
+        if isinstance(each, CertificateRule):
+            rules.append(each)
+        elif isinstance(each, str):
+            rules.append(parseCertificateRule(each))
+        else:
+            raise ValueError("expected texts such as sha256:... or CN=...")
+    return tuple(rules)
+
+
 def _name(value: str) -> str:
     if not value or len(value.encode()) > 256 or not value.isprintable() or "/" in value:
         raise ValueError("expected a name of printable characters without /")
@@ -87,6 +104,7 @@ PortRange = Annotated[range, BeforeValidator(_ports)]
 FolderURL = Annotated[Path, BeforeValidator(_folder)]
 NetworkValue = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 NameValue = Annotated[str, AfterValidator(_name)]
+CertificateRules = Annotated[tuple[CertificateRule, ...], BeforeValidator(_certificates)]
 IPv4Value = Annotated[str, AfterValidator(_address)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]

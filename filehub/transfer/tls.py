@@ -26,13 +26,12 @@ Data connections flow one way, and the two ways differ:
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from OpenSSL._util import lib as _lib
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from zope.interface import implementer
 
 from filehub.errors import PeerGone, ProtectionRequired
 from filehub.transfer.stream import ByteStream
@@ -40,6 +39,7 @@ from filehub.transfer.stream import ByteStream
 #: What is handed to OpenSSL in one call; it makes records of 16 KiB of it.
 WRITE_STEP: Final = 256 * 1024
 _READ_STEP: Final = 256 * 1024
+_TICKET_LIFETIME: Final = 7 * 86_400
 
 
 class CertificateSource(Protocol):
@@ -58,7 +58,6 @@ class CertificateSource(Protocol):
         """
 
 
-@implementer(IOpenSSLServerConnectionCreator)
 class TLSSession:
     """
     The TLS identity of one control session.
@@ -66,16 +65,35 @@ class TLSSession:
     @ivar context: used for the control connection and all its data connections.
     @ivar serverName: the name that the control connection asked for (SNI).  Data
         connections, which often name nothing, get the same certificate.
+    @ivar clientCertificate: what the client showed on the control connection, verified,
+        DER; L{None} if nothing.
+    @ivar isCleared: does the control connection go on in the clear (CCC)?
     """
 
-    __slots__ = ("_source", "context", "serverName")
+    __slots__ = ("_source", "clientCertificate", "context", "isCleared", "serverName")
 
-    def __init__(self, source: CertificateSource) -> None:
+    def __init__(self, source: CertificateSource, *, resumable: bool = True) -> None:
+        """
+        @param resumable: may data connections resume the session?
+        """
         self._source = source
         self.serverName: bytes | None = None
+        self.clientCertificate: bytes | None = None
+        self.isCleared = False
         self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
         source.prepare(self.context)
+        if resumable:
+            # As long as tickets may live (RFC 8446 section 4.6.1): the keys that
+            # encrypt them go with the control connection.
+            self.context.set_timeout(_TICKET_LIFETIME)
+        else:
+            self.context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+            self.context.set_options(SSL.OP_NO_TICKET)
         self.context.set_tlsext_servername_callback(self._selectCertificate)
+
+    def established(self, connection: SSL.Connection) -> None:
+        """The handshake of the control connection is done."""
+        self.clientCertificate = _certificateOf(connection)
 
     def _selectCertificate(self, connection: SSL.Connection) -> None:
         name = connection.get_servername()
@@ -92,9 +110,22 @@ class TLSSession:
             if other is not None:
                 connection.set_context(other)
 
-    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
-        """For C{transport.startTLS}: see L{IOpenSSLServerConnectionCreator}."""
-        return SSL.Connection(self.context, None)
+    def requireSameClient(self, connection: SSL.Connection) -> None:
+        """
+        Is this finished handshake of a data connection the control connection's
+        client's, as far as certificates tell?
+
+        @raise ProtectionRequired: it shows another certificate, or none.
+        """
+        if self.clientCertificate is None or wasResumed(connection):
+            return
+        if _certificateOf(connection) != self.clientCertificate:
+            raise ProtectionRequired("the control connection's client certificate is needed")
+
+
+def _certificateOf(connection: SSL.Connection) -> bytes | None:
+    certificate = connection.get_peer_certificate(as_cryptography=True)
+    return None if certificate is None else certificate.public_bytes(Encoding.DER)
 
 
 def wasResumed(connection: SSL.Connection) -> bool:
@@ -208,7 +239,7 @@ class TLSSender(OverSocket):
     @ivar resumed: does the connection provably belong to the control session?
     """
 
-    __slots__ = ("_connection", "resumed")
+    __slots__ = ("_connection", "_session", "resumed")
 
     def __init__(self, inner: ByteStream, session: TLSSession) -> None:
         """
@@ -219,6 +250,7 @@ class TLSSender(OverSocket):
             raise PeerGone
         self._connection = SSL.Connection(session.context, inner.kernelSocket)
         self._connection.set_accept_state()
+        self._session = session
         self.resumed = False
 
     async def handshake(self) -> None:
@@ -237,6 +269,7 @@ class TLSSender(OverSocket):
             except (SSL.Error, LookupError) as error:
                 raise _handshakeFailed(error) from None
         self.resumed = wasResumed(self._connection)
+        self._session.requireSameClient(self._connection)
 
     async def write(self, data: bytes | memoryview) -> None:
         """See L{ByteStream.write}."""
@@ -268,19 +301,24 @@ class TLSReceiver(OverSocket):
         whether the upload is whole.
     """
 
-    __slots__ = ("_connection", "_tolerant", "cleanlyClosed", "resumed")
+    __slots__ = ("_connection", "_onMissing", "_session", "cleanlyClosed", "resumed")
 
     def __init__(
-        self, inner: ByteStream, session: TLSSession, *, tolerateMissingCloseNotify: bool = False
+        self,
+        inner: ByteStream,
+        session: TLSSession,
+        *,
+        onMissingCloseNotify: Callable[[], object] | None = None,
     ) -> None:
         """
-        @param tolerateMissingCloseNotify: take a bare end of the TCP connection for
-            the end of the file, as some clients demand.
+        @param onMissingCloseNotify: if given, a bare end of the TCP connection is taken
+            for the end of the file, as some clients demand, and this is called.
         """
         super().__init__(inner)
         self._connection = SSL.Connection(session.context, None)
         self._connection.set_accept_state()
-        self._tolerant = tolerateMissingCloseNotify
+        self._session = session
+        self._onMissing = onMissingCloseNotify
         self.cleanlyClosed = False
         self.resumed = False
 
@@ -307,6 +345,7 @@ class TLSReceiver(OverSocket):
         if self._connection.get_protocol_version() < SSL.TLS1_3_VERSION:
             # In TLS 1.2 the last flight is ours; in 1.3 all that is left are tickets.
             await self._flush()
+        self._session.requireSameClient(self._connection)
 
     async def _receive(self) -> bytes:
         """
@@ -347,7 +386,8 @@ class TLSReceiver(OverSocket):
                 received = await self._receive()
                 if received:
                     self._connection.bio_write(received)
-                elif self._tolerant:
+                elif self._onMissing is not None:
+                    self._onMissing()
                     return b""
                 else:
                     raise PeerGone("connection ended without TLS close_notify") from None

@@ -110,7 +110,7 @@ class TLSReceiverTests(SynchronousTestCase):
     def control(self, session: TLSSession, context: ssl.SSLContext) -> MemoryClient:
         """A finished handshake as on a control connection, tickets read."""
         client = MemoryClient(context)
-        server = session.serverConnectionForTLS(None)
+        server = SSL.Connection(session.context, None)
         server.set_accept_state()
         for _ in range(4):
             client.step()
@@ -130,7 +130,7 @@ class TLSReceiverTests(SynchronousTestCase):
         return client
 
     def receiver(
-        self, session: TLSSession, client: MemoryClient, **options: bool
+        self, session: TLSSession, client: MemoryClient, **options: Any
     ) -> tuple[TLSReceiver, MemoryInner]:
         inner = MemoryInner(client)
         stream = TLSReceiver(inner, session, **options)
@@ -184,8 +184,11 @@ class TLSReceiverTests(SynchronousTestCase):
         def check(context: ssl.SSLContext) -> None:
             for tolerant in (False, True):
                 client = MemoryClient(context)
+                missed: list[None] = []
                 stream, inner = self.receiver(
-                    TLSSession(self.store), client, tolerateMissingCloseNotify=tolerant
+                    TLSSession(self.store),
+                    client,
+                    onMissingCloseNotify=(lambda m=missed: m.append(None)) if tolerant else None,
                 )
                 client.tls.write(b"half")
                 self.assertEqual(self.run_(stream.read(100)), b"half")
@@ -194,6 +197,7 @@ class TLSReceiverTests(SynchronousTestCase):
                     self.assertEqual(self.run_(stream.read(100)), b"")
                 else:
                     self.failureResultOf(Deferred.fromCoroutine(stream.read(100)), PeerGone)
+                self.assertEqual(len(missed), int(tolerant))
                 self.assertFalse(stream.cleanlyClosed)
 
         self.eachVersion(check)

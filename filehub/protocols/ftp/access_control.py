@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Final
 from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
 from twisted.cred.error import LoginFailed, UnhandledCredentials
 
-from filehub.credentials import AccountPassword, AccountRequired
+from filehub.credentials import (
+    AccountPassword,
+    AccountRequired,
+    Certificate,
+    EncryptionRequired,
+    ICertificate,
+    PasswordRequired,
+)
 from filehub.errors import FileHubError
 from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
 from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.security import TLS_REQUIRED
+from filehub.protocols.ftp.security import IN_THE_CLEAR, TLS_REQUIRED
 from filehub.protocols.ftp.wire import Reply
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ _ANONYMOUS: Final = frozenset((b"anonymous", b"ftp"))
 _PASSWORD_NEEDED: Final = replies.reply(331, "Password required.")
 _ACCOUNT_NEEDED: Final = replies.reply(332, "Account required.")
 _LOGGED_IN: Final = replies.reply(230, "Logged in.")
+_LOGGED_IN_BY_CERTIFICATE: Final = replies.reply(232, "Logged in by certificate.")
 _USER_FIRST: Final = replies.reply(503, "Say USER first.")
 _TOO_MANY_ATTEMPTS: Final = replies.reply(421, "Too many failed logins.")
 
@@ -32,6 +40,9 @@ _TOO_MANY_ATTEMPTS: Final = replies.reply(421, "Too many failed logins.")
 async def USER(session: FTPSession, argument: str) -> Reply:
     """Begin to log in; whoever was logged in is out (RFC 959 4.1.1)."""
     name = encodeName(argument)
+    identity = session.tls
+    if identity is not None and identity.isCleared:
+        return IN_THE_CLEAR
     session.loggedOut()
     session.password = None
     required = session.listener.settings.tls == "required"
@@ -42,7 +53,13 @@ async def USER(session: FTPSession, argument: str) -> Reply:
         session.user = None
         return replies.reply(501, "The name is too long.")
     session.user = name
-    return _PASSWORD_NEEDED
+    if identity is None or identity.clientCertificate is None or name.lower() in _ANONYMOUS:
+        return _PASSWORD_NEEDED
+    try:
+        credentials = Certificate(name, identity.clientCertificate)
+        return await _logIn(session, credentials, _LOGGED_IN_BY_CERTIFICATE)
+    except (PasswordRequired, UnhandledCredentials):
+        return _PASSWORD_NEEDED
 
 
 async def PASS(session: FTPSession, argument: str) -> Reply:
@@ -78,6 +95,8 @@ async def ACCT(session: FTPSession, argument: str) -> Reply:
 
 async def REIN(session: FTPSession, argument: str) -> Reply:
     """Forget everything but the connection (RFC 959 4.1.1)."""
+    if session.tls is not None and session.tls.isCleared:
+        return IN_THE_CLEAR
     session.loggedOut()
     session.reinitialize()
     return replies.reply(220, "Ready for a new user.")
@@ -89,19 +108,30 @@ async def QUIT(session: FTPSession, argument: str) -> None:
     session.end("quit")
 
 
-async def _logIn(session: FTPSession, credentials: ICredentials) -> Reply:
+async def _logIn(
+    session: FTPSession, credentials: ICredentials, welcome: Reply = _LOGGED_IN
+) -> Reply:
     """
     Ask the portal.
 
     @raise AccountRequired: it wants an account too.
+    @raise PasswordRequired: the certificate is no login by itself.
+    @raise UnhandledCredentials: nobody looks at certificates.
     """
     try:
         _, account, logout = await askPortal(
             session.listener.portal, credentials, session.slot.connection
         )
-    except AccountRequired:
+    except (AccountRequired, PasswordRequired):
         raise
-    except (LoginFailed, UnhandledCredentials):
+    except EncryptionRequired:
+        session.user = session.password = None
+        return TLS_REQUIRED
+    except UnhandledCredentials:
+        if ICertificate.providedBy(credentials):
+            raise
+        return _refused(session)
+    except LoginFailed:
         return _refused(session)
     session.user = session.password = None
     try:
@@ -116,7 +146,7 @@ async def _logIn(session: FTPSession, credentials: ICredentials) -> Reply:
     session.attempts = 0
     idle = account.limits.idle
     session.channel.loggedIn(session.listener.settings.idleTimeout if idle is None else idle)
-    return _LOGGED_IN
+    return welcome
 
 
 def _refused(session: FTPSession) -> Reply:

@@ -28,6 +28,9 @@ class ControlChannel(Protocol):
     def startTLS(self, identity: TLSSession) -> None:
         """Encrypt, after what was written."""
 
+    def stopTLS(self) -> None:
+        """Go on in the clear, after what was written and the client's close_notify."""
+
     def hasEnded(self) -> bool:
         """Has the client closed it, though that may not have been noticed yet?"""
 

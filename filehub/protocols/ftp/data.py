@@ -122,6 +122,7 @@ class DataChannels:
         "_allowForeign",
         "_deadline",
         "_deadlines",
+        "_handshakeSeconds",
         "_host",
         "_listenSeconds",
         "_listener",
@@ -148,6 +149,7 @@ class DataChannels:
         *,
         local: Address,
         peer: Address,
+        handshakeSeconds: float = 30.0,
         openSeconds: float = 30.0,
         listenSeconds: float = 300.0,
         stallSeconds: float = 60.0,
@@ -175,6 +177,7 @@ class DataChannels:
         self._peer = peer
         self._peerHost = canonicalHost(peer.host)
         self._openSeconds = openSeconds
+        self._handshakeSeconds = handshakeSeconds
         self._listenSeconds = listenSeconds
         self._patience = stallSeconds
         self._sourcePort = sourcePort
@@ -247,12 +250,13 @@ class DataChannels:
         stream, self._stream = self._stream, None
         if stream is not None and protect is None:
             return stream
-        self._limit()
+        self._limit(self._openSeconds)
         try:
             if stream is None:
                 stream = await self._connected()
             if protect is None:
                 return stream
+            self._limit(self._handshakeSeconds)
             return await self._protected(stream, protect)
         finally:
             self._unlimit()
@@ -375,11 +379,11 @@ class DataChannels:
 
     # --- time
 
-    def _limit(self) -> None:
+    def _limit(self, seconds: float) -> None:
         if self._deadline is not None:
-            self._deadline.postpone(self._openSeconds)
+            self._deadline.postpone(seconds)
         else:
-            self._deadline = self._deadlines.after(self._openSeconds, self._expired)
+            self._deadline = self._deadlines.after(seconds, self._expired)
 
     def _unlimit(self) -> None:
         deadline, self._deadline = self._deadline, None

@@ -4,6 +4,8 @@ Protecting both connections with TLS (RFC 2228 and RFC 4217).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from filehub.errors import ProtectionRequired
@@ -28,6 +30,9 @@ _UNKNOWN_MECHANISM: Final = replies.reply(504, "Known are AUTH TLS and AUTH SSL.
 _CLEAR_REFUSED: Final = replies.reply(534, "Data connections have to be protected here.")
 _NO_SUCH_LEVEL: Final = replies.reply(536, "The levels are C and P.")
 _STAY_ENCRYPTED: Final = replies.reply(534, "The control connection stays encrypted.")
+_CLEARED: Final = replies.reply(200, "Commands are in the clear from now on.")
+_CLEAR_ALREADY: Final = replies.reply(533, "Commands are in the clear already.")
+IN_THE_CLEAR: Final = replies.reply(533, "Commands are in the clear: connect again for this.")
 TLS_REQUIRED: Final = replies.reply(530, "TLS is required here: say AUTH TLS first.")
 PROT_REQUIRED: Final = replies.reply(521, "Data connections have to be protected: say PROT P.")
 
@@ -40,7 +45,7 @@ async def AUTH(session: FTPSession, argument: str) -> Reply | None:
         return _UNKNOWN_MECHANISM
     if session.tls is not None:
         return _TLS_ALREADY
-    if session.channel.hasUnread():
+    if session.hasMore:
         # Whatever was sent in the clear behind AUTH could be somebody else's, and
         # must not count as said under TLS (CVE-2011-0411).
         session.violated("plain text after AUTH")
@@ -49,7 +54,8 @@ async def AUTH(session: FTPSession, argument: str) -> Reply | None:
     session.reinitialize()
     session.attempts = 0
     session.send(_GO_AHEAD)
-    session.encrypt(TLSSession(certificates))
+    resumable = session.listener.settings.tlsSessions != "off"
+    session.encrypt(TLSSession(certificates, resumable=resumable))
     session.protects = protects
     return None
 
@@ -58,41 +64,75 @@ async def PBSZ(session: FTPSession, argument: str) -> Reply:
     """TLS needs no buffer of its own (RFC 4217 section 8)."""
     if session.tls is None:
         return _TLS_FIRST
+    if session.tls.isCleared:
+        return IN_THE_CLEAR
     if not (argument.isascii() and argument.isdigit()):
         return replies.reply(501, "PBSZ takes a number.")
     return replies.reply(200, "PBSZ=0")
 
 
 async def PROT(session: FTPSession, argument: str) -> Reply:
-    """Protect data connections, or not (RFC 4217 section 9)."""
+    """
+    Protect data connections, or not (RFC 4217 section 9).  Clients that forget PBSZ are
+    forgiven.
+    """
     if session.tls is None:
         return _TLS_FIRST
+    if session.tls.isCleared:
+        return IN_THE_CLEAR
     level = argument.strip().upper()
     if level == "P":
         session.protects = True
         return replies.reply(200, "Data connections are protected.")
     if level == "C":
-        if session.listener.settings.tls == "required":
+        if _isProtectionRequired(session):
             return _CLEAR_REFUSED
         session.protects = False
         return replies.reply(200, "Data connections are not protected.")
     return _NO_SUCH_LEVEL if level in ("S", "E") else replies.reply(504, "The levels are C and P.")
 
 
-async def CCC(session: FTPSession, argument: str) -> Reply:
-    """Going back to clear text helps eavesdroppers more than firewalls."""
-    return _TLS_FIRST if session.tls is None else _STAY_ENCRYPTED
+async def CCC(session: FTPSession, argument: str) -> Reply | None:
+    """
+    Go back to commands in the clear, for the sake of firewalls that read them (RFC 4217
+    section 12), where the operator allows that.  Data connections stay as they are.
+    """
+    identity = session.tls
+    if identity is None:
+        return _TLS_FIRST
+    if identity.isCleared:
+        return _CLEAR_ALREADY
+    if not session.listener.settings.allowCCC:
+        return _STAY_ENCRYPTED
+    if session.account is None:
+        # The password is what TLS is for.
+        return replies.NOT_LOGGED_IN
+    if session.hasMore:
+        # Was it meant for this side of the change, or for the other?
+        session.violated("commands after CCC")
+        return replies.CLOSING
+    session.send(_CLEARED)
+    identity.isCleared = True
+    session.channel.stopTLS()
+    return None
 
 
 def mayTransfer(session: FTPSession) -> Reply | None:
     """What is in the way of a transfer: no data connection, or too little protection."""
     if session.data is None or not session.data.isArmed:
         return replies.NO_DATA_CONNECTION
-    required = session.listener.settings.tls == "required"
     # Whoever was let in without TLS (anonymous) has nothing to protect.
-    if required and session.tls is not None and not session.protects:
+    if session.tls is not None and not session.protects and _isProtectionRequired(session):
         return PROT_REQUIRED
     return None
+
+
+def _isProtectionRequired(session: FTPSession) -> bool:
+    """Of data connections: by the listener, or by the account that is logged in."""
+    account = session.account
+    return session.listener.settings.tls == "required" or (
+        account is not None and account.requiresTLS
+    )
 
 
 async def openData(session: FTPSession, direction: Direction | None) -> ByteStream:
@@ -108,12 +148,16 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
     if identity is None or not session.protects:
         return await session.channels().open()
     settings, listener = session.listener.settings, session.listener
+    onMissing: Callable[[], object] | None = None
+    if settings.closeNotify == "log":
+        onMissing = partial(session.violated, "upload without close_notify")
+    elif settings.closeNotify == "off":
+        onMissing = _unnoticed
 
     async def protect(inner: SocketStream) -> ByteStream:
         stream: TLSSender | TLSReceiver
         if direction is Direction.UPLOAD:
-            tolerant = settings.closeNotify == "off"
-            stream = TLSReceiver(inner, identity, tolerateMissingCloseNotify=tolerant)
+            stream = TLSReceiver(inner, identity, onMissingCloseNotify=onMissing)
         else:
             stream = TLSSender(inner, identity)
         await stream.handshake()
@@ -123,6 +167,10 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
         return stream
 
     return await session.channels().open(protect)
+
+
+def _unnoticed() -> None:
+    """Nobody minds how uploads end."""
 
 
 VERBS: Final = {"AUTH": AUTH, "PBSZ": PBSZ, "PROT": PROT, "CCC": CCC}

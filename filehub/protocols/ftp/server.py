@@ -17,7 +17,6 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ISystemHandle,
     ITCPTransport,
-    ITLSTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -25,7 +24,7 @@ from zope.interface import implementer
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
-from filehub.errors import LimitExceeded
+from filehub.errors import LimitExceeded, TransferError
 from filehub.events import ProtocolViolation
 from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
 from filehub.logins import LoginPortal
@@ -43,6 +42,7 @@ from filehub.protocols.ftp.wire import (
     encodeReply,
 )
 from filehub.transfer.tls import CertificateSource, TLSSession
+from filehub.transfer.tlslayer import TLSLayer
 
 #: Commands carried out before other connections have their turn.
 _TURN: Final = 128
@@ -72,6 +72,9 @@ class FTPProtocol(Protocol):
     _isPaused = False
     _isProceeding = False
     _isClosing = False
+    #: Is TLS being taken off (CCC)?
+    _isClearing = False
+    _tls: TLSLayer | None = None
     _waiting: Deferred[None] | None = None
 
     # --- what the transport calls
@@ -97,17 +100,19 @@ class FTPProtocol(Protocol):
         self.loggedOut()
         certificates = self.factory.listener.certificates
         if self.factory.settings.implicitTLS and certificates is not None:
-            session.encrypt(TLSSession(certificates))
+            session.encrypt(TLSSession(certificates, resumable=self.factory.resumable))
         session.greet()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client, in any fragmentation."""
-        if self._session is None:
+        if self._tls is not None:
+            data = self._decrypted(self._tls, data)
+        if self._session is None or self._isClosing:
             return
         # Bytes alone are no activity; the reply to a whole command is.
         self._decoder.feed(data)
-        if self._decoder.refusals and self.transport is not None:
-            self.transport.write(self._decoder.refusals)
+        if self._decoder.refusals:
+            self._put(self._decoder.refusals)
             self._decoder.refusals = b""
         self.proceed()
 
@@ -142,9 +147,8 @@ class FTPProtocol(Protocol):
 
     def write(self, data: bytes) -> None:
         """See L{ControlChannel.write<filehub.protocols.ftp.channel.ControlChannel>}."""
-        if self.transport is not None:
-            self.transport.write(data)
-            self._touch()
+        self._put(data)
+        self._touch()
 
     def drained(self) -> Deferred[None]:
         """See L{ControlChannel.drained<filehub.protocols.ftp.channel.ControlChannel>}."""
@@ -182,7 +186,15 @@ class FTPProtocol(Protocol):
     def startTLS(self, identity: TLSSession) -> None:
         """See L{ControlChannel.startTLS<filehub.protocols.ftp.channel.ControlChannel>}."""
         self._decoder.clear()
-        ITLSTransport(self.transport).startTLS(identity)
+        self._tls = TLSLayer(identity, self._transmit)
+        self._limit(self.factory.settings.handshakeTimeout, self._handshakeTimedOut)
+
+    def stopTLS(self) -> None:
+        """See L{ControlChannel.stopTLS<filehub.protocols.ftp.channel.ControlChannel>}."""
+        if self._tls is not None:
+            self._isClearing = True
+            self._tls.end()
+            self._limit(self.factory.settings.handshakeTimeout, self._abort)
 
     def hasEnded(self) -> bool:
         """See L{ControlChannel.hasEnded<filehub.protocols.ftp.channel.ControlChannel>}."""
@@ -214,9 +226,73 @@ class FTPProtocol(Protocol):
         self._idle = None
         self._isClosing = True
         self._limit(_CLOSING_TIME, self._abort)
+        transport: Any = self.transport
+        if transport is None:
+            return
+        IConsumer(transport).unregisterProducer()
+        if self._tls is None or not self._tls.isOpen or self._tls.hasEnded:
+            transport.loseConnection()
+            return
+        self._tls.end()
+        if self._isPaused:
+            # The client's own end is still to be read.
+            transport.resumeProducing()
+        if ITCPTransport.providedBy(transport):
+            # Closing for good before the client's close_notify has come would be a
+            # reset, which can take the last reply with it.
+            transport.loseWriteConnection()
+        else:
+            transport.loseConnection()
+
+    # --- TLS
+
+    def _decrypted(self, tls: TLSLayer, data: bytes) -> bytes:
+        """What was said in these bytes; ends the connection if TLS has ended or failed."""
+        wasOpen = tls.isOpen
+        try:
+            said = tls.receive(data)
+        except TransferError:
+            self._tls = None
+            self.close()
+            return b""
+        if tls.isOpen and not wasOpen and not self._isClosing:
+            self._limit(self.factory.settings.loginTimeout, self._loginTimedOut)
+        if self._isClearing:
+            return self._cleared(tls, said)
+        if tls.hasEnded:
+            self.close()
+        return said
+
+    def _cleared(self, tls: TLSLayer, said: bytes) -> bytes:
+        """TLS is being taken off: nothing may be said before the client's close_notify."""
+        session = self._session
+        if said and session is not None:
+            session.violated("command between CCC and close_notify")
+            self.close()
+        elif tls.hasEnded and not self._isClosing:
+            self._isClearing = False
+            self._tls = None
+            if self._idle is not None:
+                self._limit(self._idle, self._idled)
+            return tls.remainder()
+        return b""
+
+    def _put(self, data: bytes) -> None:
+        """Send, encrypted if that was agreed."""
+        if self._isClosing or self._isClearing:
+            return
+        if self._tls is None:
+            self._transmit(data)
+        else:
+            self._tls.write(data)
+
+    def _transmit(self, data: bytes) -> None:
         if self.transport is not None:
-            IConsumer(self.transport).unregisterProducer()
-            self.transport.loseConnection()
+            self.transport.write(data)
+
+    def _handshakeTimedOut(self) -> None:
+        if self._session is not None:
+            self._session.kick("TLS handshake timeout", "The TLS handshake took too long.")
 
     # --- time
 
@@ -372,6 +448,11 @@ class FTPFactory(Factory):
         self._sessions = sessions
         self._ids = itertools.count(1)
 
+    @property
+    def resumable(self) -> bool:
+        """May data connections resume the control connection's TLS session?"""
+        return self.settings.tlsSessions != "off"
+
     def admit(
         self, peer: Address, local: Address, disconnect: Callable[[str], None]
     ) -> ISessionSlot:
@@ -394,6 +475,7 @@ class FTPFactory(Factory):
             local=connection.local,
             peer=connection.peer,
             openSeconds=settings.dataConnectTimeout,
+            handshakeSeconds=settings.handshakeTimeout,
             stallSeconds=settings.stallTimeout,
             allowForeign=settings.allowFXP,
             onViolation=partial(self._violated, connection),

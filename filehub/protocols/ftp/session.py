@@ -239,6 +239,11 @@ class FTPSession:
         self.channel.startTLS(identity)
 
     @property
+    def hasMore(self) -> bool:
+        """Has the client said more than was answered, or is being carried out?"""
+        return bool(self._queue) or self.channel.hasUnread()
+
+    @property
     def fileSystem(self) -> IFileSystem:
         """The account's files; for commands that need a login."""
         if self.account is None:

@@ -22,9 +22,12 @@ class FTPSettings:
         passwords (but not anonymous logins) and unprotected data without it.
     @ivar implicitTLS: does the connection begin with a TLS handshake (port 990)?
     @ivar tlsSessions: whether data connections have to resume the control
-        connection's TLS session: C{"prefer"} counts, C{"require"} refuses.
+        connection's TLS session: C{"prefer"} counts, C{"require"} refuses; C{"off"}
+        offers no resumption at all.
     @ivar closeNotify: C{"strict"}: an upload that TLS does not end properly is not
-        whole; C{"off"} takes it.
+        whole; C{"log"} takes it and reports it, C{"off"} takes it.
+    @ivar allowCCC: may clients go back to commands in the clear after they have logged
+        in (RFC 4217 section 12)?
     @ivar active: are PORT and EPRT offered?
     @ivar allowFXP: may a data connection go to another address than the client's?
     @ivar asciiConvert: does C{TYPE A} translate line ends (RFC 959 3.1.1.1)?  If not,
@@ -35,6 +38,7 @@ class FTPSettings:
     @ivar idleTimeout: without a command and without a transfer.
     @ivar stallTimeout: without a byte in a transfer.
     @ivar dataConnectTimeout: for a data connection to come about.
+    @ivar handshakeTimeout: for a TLS handshake, on either connection.
     @ivar maximumAttempts: wrong passwords before the connection is closed.
     @ivar maximumMistakes: lines before login that are no commands, likewise.
     """
@@ -44,8 +48,9 @@ class FTPSettings:
     externalAddress: str | None = None
     tls: Literal["off", "optional", "required"] = "off"
     implicitTLS: bool = False
-    tlsSessions: Literal["prefer", "require"] = "prefer"
-    closeNotify: Literal["strict", "off"] = "strict"
+    tlsSessions: Literal["off", "prefer", "require"] = "prefer"
+    closeNotify: Literal["strict", "log", "off"] = "strict"
+    allowCCC: bool = False
     active: bool = True
     allowFXP: bool = False
     asciiConvert: bool = True
@@ -54,6 +59,7 @@ class FTPSettings:
     idleTimeout: float = 300.0
     stallTimeout: float = 120.0
     dataConnectTimeout: float = 30.0
+    handshakeTimeout: float = 30.0
     maximumAttempts: int = 3
     maximumMistakes: int = 10
 

@@ -40,6 +40,7 @@ class Account:
     home: VirtualPath = ROOT
     limits: Any = field(default_factory=AccountLimits)
     letters: str = "elradfmwMT"
+    requiresTLS: bool = False
 
     def permissionLetters(self, path: VirtualPath) -> str:
         return self.letters

@@ -491,7 +491,7 @@ class ProtectTests(ChannelTests):
 
     async def test_handshakeIsBounded(self) -> None:
         """A client that connects and never shakes hands is cut off."""
-        channels = self.build(openSeconds=0.2)
+        channels = self.build(handshakeSeconds=0.2)
         client = self.client(channels.passive())
 
         async def protect(stream: Any) -> Any:

@@ -1,0 +1,131 @@
+"""
+TLS as a filter of bytes, for a control connection over any transport.
+
+Unlike a transport's own C{startTLS}, this can be taken off again (CCC of RFC 4217
+section 12) without losing a byte: records are handed to OpenSSL one by one, so that
+what follows the peer's close_notify is known to be plain text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from OpenSSL import SSL
+
+from filehub.errors import ProtectionRequired
+from filehub.transfer.tls import TLSSession
+
+_READ_STEP: Final = 64 * 1024
+_HEADER: Final = 5
+#: Types of records: change_cipher_spec to heartbeat.
+_TYPES: Final = range(20, 25)
+#: The longest record (RFC 5246 section 6.2.3).
+_LONGEST: Final = 16384 + 2048
+
+
+class TLSLayer:
+    """
+    The server's end of TLS on one connection.
+
+    @ivar isOpen: is the handshake done?
+    @ivar hasEnded: did the peer send close_notify?
+    """
+
+    __slots__ = ("_connection", "_early", "_rest", "_send", "_session", "hasEnded", "isOpen")
+
+    def __init__(self, session: TLSSession, send: Callable[[bytes], None]) -> None:
+        """
+        @param send: what goes to the peer.
+        """
+        self._session = session
+        self._send = send
+        self._connection = SSL.Connection(session.context, None)
+        self._connection.set_accept_state()
+        self._early = b""
+        self._rest = b""
+        self.isOpen = False
+        self.hasEnded = False
+
+    def receive(self, data: bytes) -> bytes:
+        """
+        What the peer says in these bytes, which may come in any fragmentation.
+
+        @raise ProtectionRequired: this is no TLS, or none that is acceptable; the peer
+            has been told, and the connection is of no use any more.
+        """
+        self._rest += data
+        said: list[bytes] = []
+        while not self.hasEnded and (record := self._nextRecord()):
+            self._connection.bio_write(record)
+            try:
+                self._advance(said)
+            except SSL.WantReadError:
+                pass
+            except SSL.ZeroReturnError:
+                self.hasEnded = True
+            except (SSL.Error, LookupError):
+                raise ProtectionRequired("TLS failed on the control connection") from None
+            finally:
+                self._flush()
+        return b"".join(said)
+
+    def write(self, data: bytes) -> None:
+        """Send this; after the handshake, if that is not done yet."""
+        if not self.isOpen:
+            self._early += data
+        elif data:
+            self._connection.sendall(data)
+            self._flush()
+
+    def end(self) -> None:
+        """Send close_notify.  Nothing can be written afterwards."""
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            # There is nothing to say good-bye to: the handshake is not done.
+            return
+        finally:
+            self._flush()
+
+    def remainder(self) -> bytes:
+        """What came after the peer's close_notify: it is not protected."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+    def _nextRecord(self) -> bytes:
+        """
+        The next whole record, or empty.  What cannot be one is handed over as it is:
+        OpenSSL knows how to complain of it.
+        """
+        rest = self._rest
+        if len(rest) < _HEADER and (not rest or rest[0] in _TYPES):
+            return b""
+        length = _HEADER + int.from_bytes(rest[3:_HEADER])
+        if rest[0] not in _TYPES or length > _HEADER + _LONGEST:
+            length = len(rest)
+        if length > len(rest):
+            return b""
+        self._rest = rest[length:]
+        return rest[:length]
+
+    def _advance(self, said: list[bytes]) -> None:
+        if not self.isOpen:
+            self._connection.do_handshake()
+            self.isOpen = True
+            self._session.established(self._connection)
+            early, self._early = self._early, b""
+            self.write(early)
+        while True:
+            said.append(self._connection.recv(_READ_STEP))
+
+    def _flush(self) -> None:
+        while True:
+            try:
+                pending = self._connection.bio_read(_READ_STEP)
+            except SSL.WantReadError:
+                return
+            self._send(pending)
+
+
+__all__ = ["TLSLayer"]
