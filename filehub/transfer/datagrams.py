@@ -231,7 +231,7 @@ class ListeningSocket:
         try:
             if large:
                 _allowFragments(sock)
-            _bindInside(sock, local, extra, ports, source)
+            bindInside(sock, local, extra, ports, source)
             sock.connect(peer)
         except BaseException:
             sock.close()
@@ -314,14 +314,20 @@ def _oneByOne(parts: Sequence[Buffer], send: Any) -> int:
     return len(parts) // 2
 
 
-def _bindInside(
+def bindInside(
     sock: socket.socket,
     host: str,
     extra: tuple[int, ...],
     ports: tuple[int, int] | None,
-    source: random.Random | None,
+    source: random.Random | None = None,
 ) -> None:
-    """Bind to a port of the range: a random one, or else the next that is free."""
+    """
+    Bind to a port of the range: a random one, or else the next that is free.
+
+    @param extra: what follows host and port in an address of the socket's family.
+    @param source: of random numbers; the operating system's if L{None}.
+    @raise OSError: there is none.
+    """
     if ports is None:
         sock.bind((host, 0, *extra))
         return
@@ -343,6 +349,7 @@ __all__ = [
     "PeerSocket",
     "SocketAddress",
     "addressOf",
+    "bindInside",
     "interfaceMTU",
     "isMulticast",
     "plainHost",

@@ -21,9 +21,10 @@ from filehub.events import Direction, Event, LoginRefused, Outcome, TransferEnde
 from filehub.interfaces import IFileAccount, ISessionSlot
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.tftp import replies, wire
+from filehub.protocols.tftp.groups import Groups
 from filehub.protocols.tftp.names import pathOf
 from filehub.protocols.tftp.options import Bounds, negotiate
-from filehub.protocols.tftp.ports import OwnPort, SharedPort
+from filehub.protocols.tftp.ports import OwnPort, Port, SharedPort
 from filehub.protocols.tftp.receiver import Receiver
 from filehub.protocols.tftp.sender import Sender
 from filehub.protocols.tftp.session import Session
@@ -40,6 +41,7 @@ class House(Protocol):
     clock: IReactorTime
     portal: Portal
     settings: TFTPSettings
+    groups: Groups | None
 
     def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
         """The most that is granted on the way that this request came."""
@@ -62,6 +64,9 @@ class House(Protocol):
 
     def proved(self, exchange: Exchange) -> None:
         """The peer has answered: its address is not forged."""
+
+    def listens(self, exchange: Exchange) -> None:
+        """The client hears what others ask for, and answers when it is its turn."""
 
     def forget(self, exchange: Exchange) -> None:
         """Nothing is left of it."""
@@ -92,7 +97,7 @@ class Exchange:
         self.request = request
         self.connection = connection
         self.started = house.clock.seconds()
-        self.port: OwnPort | SharedPort | None = None
+        self.port: Port | None = None
         self._house = house
         self._slot = slot
         self._preparing: Deferred[object] | None = None
@@ -200,11 +205,17 @@ class Exchange:
         handle = await account.fileSystem.openForReading(path)
         self._close = handle.close
         octet = request.mode is wire.Mode.OCTET
-        terms = negotiate(
-            request,
-            house.boundsFor(self.datagram, write=False),
-            handle.attributes.size if octet else None,
-        )
+        bounds = house.boundsFor(self.datagram, write=False)
+        if octet and house.groups is not None:
+            seat = house.groups.join(
+                self, self.started, request, self.datagram, bounds, account, path, handle
+            )
+            if seat is not None:
+                member = seat.session
+                self.port, self._close, self._moved = seat, seat.release, lambda: member.nbytes
+                house.listens(self)
+                return member
+        terms = negotiate(request, bounds, handle.attributes.size if octet else None)
         port = self.port = house.openPort(self.datagram, self, terms.blksize)
         gate = RateGate(house.clock, account.limits.download)
         way = (handle, terms.blksize, terms.window, gate, port.resume, self._storageFailed)
@@ -289,6 +300,7 @@ class Exchange:
                     ("timeouts", counts.timeouts),
                     ("duplicates", counts.duplicates),
                     ("rtt_ms", round(session.roundTrip.smoothed * 1000, 3)),
+                    *session.notes,
                 ),
             )
         )

@@ -77,6 +77,23 @@ def grantedBlksize(asked: Iterable[tuple[bytes, bytes]], cap: int) -> tuple[byte
     return None
 
 
+def withMulticast(request: Request, bounds: Bounds, size: int, where: bytes) -> Terms:
+    """
+    Grant what can be granted to a client that joins a group (RFC 2090): no window.
+
+    @param where: the value for C{multicast}.
+    """
+    others = [each for each in request.options if each[0].lower() != b"windowsize"]
+    terms = negotiate(request._replace(options=tuple(others)), bounds, size)
+    granted = dict(terms.answer)
+    answer = [
+        (name, where if name.lower() == b"multicast" else granted[name])
+        for name, _ in others
+        if name in granted or name.lower() == b"multicast"
+    ]
+    return terms._replace(answer=tuple(answer))
+
+
 def negotiate(request: Request, bounds: Bounds, size: int | None) -> Terms:
     """
     Grant what can be granted.

@@ -26,6 +26,7 @@ from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.alarms import Alarms
 from filehub.protocols.tftp.exchange import Exchange
 from filehub.protocols.tftp.gate import RequestGate, isLoopback
+from filehub.protocols.tftp.groups import Groups
 from filehub.protocols.tftp.hub import Hub
 from filehub.protocols.tftp.listening import openListener
 from filehub.protocols.tftp.options import Bounds
@@ -134,11 +135,14 @@ class TFTPService(Service):
         self._sink = sink
         self._deadlines = deadlines if deadlines is not None else Deadlines(self.clock)
         self._alarms = Alarms(self.clock)
+        self.groups: Groups | None = None
         self._hub: Hub | None = None
         self._listener: _Listener | None = None
         self._exchanges: dict[Key, Exchange] = {}
         #: Those whose client has not answered yet, oldest first.
         self._unproven: dict[Key, Exchange] = {}
+        #: Those whose client has not answered because it only listens.
+        self._listening: set[Key] = set()
         self._clients: Counter[str] = Counter()
         self._all: set[Exchange] = set()
         self._gate = self._newGate()
@@ -165,6 +169,9 @@ class TFTPService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         listener = self._bind()
         self._hub = self._newHub()
+        multicast = self.settings.multicast
+        if multicast is not None and not self.settings.singlePort:
+            self.groups = Groups(self.clock, self._alarms, self._hub, self.settings, multicast)
         self._reactor.addReader(listener)
         self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
         self._log.info("TFTP listens on {address}", address=str(listener.socket.address))
@@ -247,7 +254,7 @@ class TFTPService(Service):
         if not (datagram.direct or self.settings.answerBroadcast):
             return
         if running is not None:
-            if running.datagram.data == data and key in self._unproven:
+            if running.datagram.data == data and (key in self._unproven or key in self._listening):
                 running.requestRepeated()
                 return
             # Ports are used again, by firmware after a reset above all.
@@ -313,6 +320,7 @@ class TFTPService(Service):
         if self._exchanges.get(exchange.key) is exchange:
             del self._exchanges[exchange.key]
             self._unproven.pop(exchange.key, None)
+            self._listening.discard(exchange.key)
 
     # --- what exchanges need ----------------------------------------------------------
 
@@ -375,9 +383,15 @@ class TFTPService(Service):
 
     def proved(self, exchange: Exchange) -> None:
         """The peer has answered: its address is not forged."""
+        self.listens(exchange)
+        self._listening.discard(exchange.key)
+        self._gate.proved(exchange.connection.peer.host)
+
+    def listens(self, exchange: Exchange) -> None:
+        """The client answers when it is its turn, and makes no room for others until then."""
         if self._unproven.get(exchange.key) is exchange:
             del self._unproven[exchange.key]
-        self._gate.proved(exchange.connection.peer.host)
+            self._listening.add(exchange.key)
 
     def forget(self, exchange: Exchange) -> None:
         """Nothing is left of it."""
@@ -387,6 +401,7 @@ class TFTPService(Service):
         if self._exchanges.get(exchange.key) is exchange:
             del self._exchanges[exchange.key]
             self._unproven.pop(exchange.key, None)
+            self._listening.discard(exchange.key)
         host = exchange.connection.peer.host
         self._clients[host] -= 1
         if not self._clients[host]:

@@ -72,7 +72,10 @@ class Session(ABC):
     @ivar due: when to call L{timeout}, on the clock of the C{now} arguments.
     @ivar proven: the peer has answered, so its address is not forged.
     @ivar asked: it is the peer's turn; no more packets are to be expected just now.
+    @ivar notes: further facts for the record of the transfer.
     """
+
+    notes: tuple[tuple[str, str], ...] = ()
 
     #: How far after another duplicate request the first packet is sent again.
     REPEAT_AFTER: Final = 0.02

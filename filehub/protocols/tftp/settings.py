@@ -4,6 +4,7 @@ What an operator decides about a TFTP listener.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,6 +20,52 @@ WritePolicy = Literal["deny", "create", "overwrite"]
 REFUSED_SOURCE_PORTS: Final = frozenset(
     (0, 7, 9, 13, 17, 19, 37, 53, 67, 68, 69, 111, 123, 137, 138, 161, 162, 389, 427, 500, 514, 520)
 )
+
+
+#: One multicast address, or a network of them.
+MulticastNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class MulticastSettings:
+    """
+    How one file goes to many clients at once (RFC 2090).
+
+    @ivar networks: addresses of groups; clients of a family without any are served
+        one by one.
+    @ivar ports: first and last port that groups are sent to, inclusive.
+    @ivar hops: how many networks a packet may cross; 1: only that of the server.
+    @ivar interface: where groups are sent; empty: where the first client's request
+        came from.
+    @ivar maximumGroups: at the same time; above, clients are served one by one.
+    @ivar maximumClients: of one group, likewise.
+    """
+
+    networks: tuple[MulticastNetwork, ...]
+    ports: tuple[int, int] = (1758, 1758)
+    hops: int = 1
+    interface: str = ""
+    maximumGroups: int = 16
+    maximumClients: int = 250
+
+    def __post_init__(self) -> None:
+        """
+        @raise ConfigurationError: a value that cannot work.
+        """
+        for network in self.networks:
+            if not network.is_multicast:
+                raise ConfigurationError(
+                    f"TFTP multicast: expected addresses of groups, found {network}"
+                )
+        if not self.networks:
+            raise ConfigurationError("TFTP multicast: expected at least one address")
+        first, last = self.ports
+        if not 1 <= first <= last <= 65535:
+            raise ConfigurationError(
+                f"TFTP multicast ports: expected 1 to 65535, lower end first, found {first}-{last}"
+            )
+        if not 1 <= self.hops <= 255:
+            raise ConfigurationError(f"TFTP multicast hops: expected 1 to 255, found {self.hops}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +103,7 @@ class TFTPSettings:
         L{requestBurst} at once.  A request counts until the client has answered.
     @ivar totalRequestRate: the same over all addresses together.
     @ivar refusedPorts: source ports whose requests are dropped.
+    @ivar multicast: L{None}: every client is served by itself.
     """
 
     write: WritePolicy = "deny"
@@ -84,6 +132,7 @@ class TFTPSettings:
     totalRequestRate: float = 2000.0
     totalRequestBurst: int = 4000
     refusedPorts: frozenset[int] = REFUSED_SOURCE_PORTS
+    multicast: MulticastSettings | None = None
 
     def __post_init__(self) -> None:
         """
