@@ -39,7 +39,7 @@ from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.rfc913.server import RFC913Factory
 from filehub.protocols.rfc913.settings import RFC913Settings
 from filehub.protocols.tftp.server import TFTPService
-from filehub.protocols.tftp.settings import TFTPSettings
+from filehub.protocols.tftp.settings import MulticastSettings, TFTPSettings
 from filehub.registry import SessionCaps, SessionRegistry
 from filehub.service import FileHubService, ListenerService
 from filehub.transfer.ratelimit import TokenBucket
@@ -270,6 +270,20 @@ class _Builder:
             maximumBlksize=tftp.blksize,
             maximumWindow=tftp.windowsize,
             backslashes=tftp.backslashes,
+            multicast=self._multicastSettings(),
+        )
+
+    def _multicastSettings(self) -> MulticastSettings | None:
+        multicast = self._values.tftp.multicast
+        if not multicast.addresses:
+            return None
+        return MulticastSettings(
+            tuple(multicast.addresses),
+            (multicast.ports.start, multicast.ports.stop - 1),
+            multicast.ttl,
+            multicast.interface or "",
+            multicast.groups,
+            multicast.clients,
         )
 
 

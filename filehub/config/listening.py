@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from filehub.config.values import IPv4Value, PortRange, Section
+from filehub.config.values import Count, IPv4Value, MulticastValue, PortRange, Section
 
 
 class FTP(Section):
@@ -29,6 +29,17 @@ class FTP(Section):
     checksums: bool = True
 
 
+class Multicast(Section):
+    """One file for many TFTP clients at once."""
+
+    addresses: list[MulticastValue] = []
+    ports: PortRange = range(1758, 1759)
+    ttl: Annotated[int, Field(ge=1, le=255)] = 1
+    interface: str | None = None
+    groups: Count = 16
+    clients: Count = 250
+
+
 class TFTP(Section):
     """TFTP listeners."""
 
@@ -39,6 +50,7 @@ class TFTP(Section):
     blksize: Annotated[int, Field(ge=8, le=65464)] = 65464
     windowsize: Annotated[int, Field(ge=1, le=65535)] = 64
     backslashes: bool = True
+    multicast: Multicast = Multicast()
 
 
 class RFC913(Section):

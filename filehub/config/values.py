@@ -85,6 +85,14 @@ def _certificates(value: object) -> tuple[CertificateRule, ...]:
     return tuple(rules)
 
 
+def _groups(
+    value: ipaddress.IPv4Network | ipaddress.IPv6Network,
+) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if not value.is_multicast:
+        raise ValueError("expected multicast addresses such as 239.255.69.0/28")
+    return value
+
+
 def _name(value: str) -> str:
     if not value or len(value.encode()) > 256 or not value.isprintable() or "/" in value:
         raise ValueError("expected a name of printable characters without /")
@@ -103,6 +111,7 @@ PermissionValue = Annotated[Permission, BeforeValidator(_permissions)]
 PortRange = Annotated[range, BeforeValidator(_ports)]
 FolderURL = Annotated[Path, BeforeValidator(_folder)]
 NetworkValue = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+MulticastValue = Annotated[NetworkValue, AfterValidator(_groups)]
 NameValue = Annotated[str, AfterValidator(_name)]
 CertificateRules = Annotated[tuple[CertificateRule, ...], BeforeValidator(_certificates)]
 IPv4Value = Annotated[str, AfterValidator(_address)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import configparser
 import re
 import tomllib
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -102,13 +103,16 @@ class ReferenceTests(ShippedCase):
         """Where it says a default, that is the default."""
         written: dict[str, dict[str, Any]] = tomllib.loads(shipped("filehub.toml"))
         defaults = Configuration.model_validate({})
-        for table in ("log", "tftp", "rfc913", "limits", "ban"):
+        written["tftp.multicast"] = written["tftp"].pop("multicast")
+        for table in ("log", "tftp", "tftp.multicast", "rfc913", "limits", "ban"):
             for key, value in written[table].items():
                 if key == "listen":
                     continue
-                default = getattr(getattr(defaults, table), key)
+                default = attrgetter(f"{table}.{key}")(defaults)
                 if isinstance(default, list):
                     default = [str(each) for each in default]
+                elif isinstance(default, range):
+                    default = f"{default.start}-{default.stop - 1}"
                 self.assertEqual((table, key, value), (table, key, default))
 
 

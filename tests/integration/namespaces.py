@@ -26,6 +26,7 @@ class Namespace:
     for its input to end, so it goes with the test, however that ends.
 
     @ivar prefix: runs the command that follows inside.
+    @ivar process: the number of that process; C{ip(8)} knows the namespace by it.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,8 @@ class Namespace:
         self._holder = subprocess.Popen(
             ["unshare", "--net", "cat"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        self._path = f"/proc/{self._holder.pid}/ns/net"
+        self.process = self._holder.pid
+        self._path = f"/proc/{self.process}/ns/net"
         ours = os.readlink("/proc/self/ns/net")
         until(
             lambda: self._holder.poll() is not None or os.readlink(self._path) != ours,
