@@ -130,6 +130,11 @@ class TransferEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PassivePortsExhausted(Event):
+    """A client got no data connection because all passive ports are in use."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProtocolViolation(Event):
     """
     The peer broke the rules in a way that honest clients do not.

@@ -27,6 +27,7 @@ from filehub.events import (
     LoginRefused,
     NameChanged,
     Outcome,
+    PassivePortsExhausted,
     ProtocolViolation,
     SessionEnded,
     SessionRefused,
@@ -93,6 +94,8 @@ _LEVELS: Final[dict[type[Event], LogLevel]] = {
     NameChanged: LogLevel.info,
     TransferEnded: LogLevel.info,
     ProtocolViolation: LogLevel.warn,
+    # Whoever is short of ports is told once a minute, by the listener.
+    PassivePortsExhausted: LogLevel.debug,
 }
 
 

@@ -23,6 +23,7 @@ VOCABULARY = {
     "deadlines",
     "interfaces",
     "logins",
+    "networks",
 }
 
 #: A layer may import itself and those in its set.

@@ -8,18 +8,17 @@ import ipaddress
 import re
 from typing import Final
 
+from filehub.networks import Networks, isWithin
+
 # [0-9] and not \d, which would take the digits of every script.
 _SIX_NUMBERS: Final = re.compile(
     r"([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3}),([0-9]{1,3})"
 )
-#: Where clients on our side of an address translation come from (RFC 1918, 3927).
-_INSIDE: Final = tuple(
-    map(
-        ipaddress.ip_network,
-        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16"),
-    )
-)
 _PORT: Final = re.compile(r"[0-9]{1,5}")
+
+#: Who besides the client may be at the other end of its data connections (FXP): nobody,
+#: any other machine, or those of these networks.
+Foreign = bool | Networks
 
 IPV4: Final = "1"
 IPV6: Final = "2"
@@ -74,23 +73,40 @@ def formatPort(host: str, port: int) -> str:
     return f"{host.replace('.', ',')},{port >> 8},{port & 255}"
 
 
-def addressFor(peer: str, local: str, external: str | None) -> str:
+def isUnspecified(host: str) -> bool:
     """
-    The IPv4 address at which this client reaches us: the external one, but the local
-    one for a client that is on our side of the address translation.
+    Is this C{0.0.0.0} or C{::}?  Some clients give it for an address that they do not
+    know, or do not care to find out: they mean their own.
     """
-    if external is None:
-        return local
-    address = ipaddress.ip_address(peer.partition("%")[0])
-    return local if any(address in network for network in _INSIDE) else external
+    return ipaddress.ip_address(host).is_unspecified
+
+
+def isForeignAllowed(host: str, allowed: Foreign) -> bool:
+    """
+    May this address, which is not the client's, take part in its transfers?  What is
+    only reachable from here (loopback, link-local) has to be allowed by name: nobody
+    else's server is there.
+    """
+    if isinstance(allowed, tuple):
+        return isWithin(host, allowed)
+    address = ipaddress.ip_address(host)
+    return allowed and not (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+    )
 
 
 __all__ = [
     "IPV4",
     "IPV6",
+    "Foreign",
     "UnsupportedFamily",
-    "addressFor",
     "formatPort",
+    "isForeignAllowed",
+    "isUnspecified",
     "parseExtendedPort",
     "parsePort",
 ]

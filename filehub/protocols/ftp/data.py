@@ -16,7 +16,12 @@ connect before or after they send the command; both work.
     byte, counted and reported, and the listening goes on, so that scanners and
     probes do not use up the client's one connection.
   - We connect only to the control connection's peer and never to a privileged port
-    (RFC 2577 section 3), and not before a transfer command asks for it.
+    (RFC 2577 section 3), and not before a transfer command asks for it.  An
+    unspecified address (C{0.0.0.0}, C{::}) is the peer's own.
+  - Who may exchange files between servers (FXP) names another server's address; that
+    one may then take the peer's place, if it is in the networks that are allowed.
+  - Where clients come through a proxy, it has to be a trusted one, and whose each
+    connection is stands in its PROXY header.
   - Nothing is read from a connection before a transfer wants it.
 """
 
@@ -45,6 +50,9 @@ from filehub.errors import (
     ProtectionRequired,
     TransferError,
 )
+from filehub.networks import Networks, isWithin
+from filehub.protocols.ftp.addresses import Foreign, isForeignAllowed, isUnspecified
+from filehub.protocols.ftp.introduction import Introduction
 from filehub.protocols.ftp.passive import (
     BACKLOG,
     DEFAULT_PASSIVE_PORTS,
@@ -53,6 +61,7 @@ from filehub.protocols.ftp.passive import (
     canonicalHost,
     socketAddress,
 )
+from filehub.transfer.proxyheader import ProxyHeader
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 
@@ -61,12 +70,28 @@ _RESET: Final = struct.pack("ii", 1, 0)
 #: that is free for every destination.
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 
+#: TCP keepalive: of a download whose client is gone nothing else is heard, and address
+#: translators forget silent connections.  Seconds, seconds, probes.
+KEEPALIVE: Final = (
+    (socket.TCP_KEEPIDLE, 60),
+    (socket.TCP_KEEPINTVL, 15),
+    (socket.TCP_KEEPCNT, 5),
+)
+
 Protect = Callable[[SocketStream], Awaitable[ByteStream]]
 
 
 def _reset(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     sock.close()
+
+
+def _tune(sock: socket.socket) -> None:
+    """Options of every data connection; accepted ones have them from their listener."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEPALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 @implementer(IReadDescriptor)
@@ -116,14 +141,17 @@ class DataChannels:
     The data connections of one FTP session, one at a time.
 
     @ivar strangers: connections to our ports that were not the client's.
+    @ivar isForeign: was the last connection handed out one of another server (FXP)?
     """
 
     __slots__ = (
         "_allowForeign",
         "_deadline",
         "_deadlines",
+        "_former",
         "_handshakeSeconds",
         "_host",
+        "_introductions",
         "_listenSeconds",
         "_listener",
         "_onViolation",
@@ -133,11 +161,13 @@ class DataChannels:
         "_peer",
         "_peerHost",
         "_ports",
+        "_proxies",
         "_reactor",
         "_sourcePort",
         "_stream",
         "_target",
         "_waiting",
+        "isForeign",
         "strangers",
     )
 
@@ -154,7 +184,8 @@ class DataChannels:
         listenSeconds: float = 300.0,
         stallSeconds: float = 60.0,
         sourcePort: int = 0,
-        allowForeign: bool = False,
+        allowForeign: Foreign = False,
+        proxies: Networks | None = None,
         onViolation: Callable[[str, Address], None] | None = None,
     ) -> None:
         """
@@ -166,7 +197,9 @@ class DataChannels:
         @param listenSeconds: how long a port that nobody uses is kept.
         @param stallSeconds: see L{SocketStream}'s C{patience}.
         @param sourcePort: where active connections come from, e.g. 20; 0 for any.
-        @param allowForeign: let others than the peer take part (FXP).
+        @param allowForeign: who besides the peer may take part (FXP).
+        @param proxies: passive connections come through proxies of these networks, and
+            begin with a PROXY header; L{None}: they come straight from the client.
         @param onViolation: told of C{"stranger on data port"} and C{"bounce"}, with
             the address.
         """
@@ -182,6 +215,9 @@ class DataChannels:
         self._patience = stallSeconds
         self._sourcePort = sourcePort
         self._allowForeign = allowForeign
+        self._proxies = proxies
+        self._introductions: list[Introduction] | None = None
+        self._former: int | None = None
         self._onViolation = onViolation
         self._listener: _Listener | None = None
         self._stream: SocketStream | None = None
@@ -190,6 +226,7 @@ class DataChannels:
         self._opening: SocketStream | None = None
         self._deadline: Deadline | None = None
         self.strangers = 0
+        self.isForeign = False
 
     @property
     def isArmed(self) -> bool:
@@ -207,12 +244,17 @@ class DataChannels:
 
         @param family: the one that the client asks for (EPSV), if it does.
         @raise OperationNotSupported: that family is not the control connection's.
-        @raise ConnectFailed: no port or descriptor is free.
+        @raise NoPortFree: all ports are in use.
+        @raise ConnectFailed: no descriptor is free.
         """
         self.reset()
         if family is not None and family != self.family:
             raise OperationNotSupported(None, "network protocol not supported here")
-        sock, port = self._ports.listen(self._host)
+        # A port that this client had before is not given to it again: it may be late,
+        # and its connection would be taken for the new one.
+        sock, port = self._ports.listen(self._host, self._former)
+        self._former = port
+        _tune(sock)
         listener = self._listener = _Listener(self, sock, port)
         self._reactor.addReader(listener)
         self._deadline = self._deadlines.after(self._listenSeconds, self._expired)
@@ -230,14 +272,18 @@ class DataChannels:
             canonical = canonicalHost(host)
         except ValueError:
             raise PermissionDenied(None, "not an IP address") from None
-        if canonical != self._peerHost and not self._allowForeign:
+        if isUnspecified(canonical):
+            canonical = self._peerHost
+        isForeign = canonical != self._peerHost
+        if isForeign and not isForeignAllowed(canonical, self._allowForeign):
             self._violation("bounce", Address(canonical, port))
             raise PermissionDenied(None, "only your own address may be used")
         if not 1024 <= port <= 65535:
             self._violation("bounce", Address(canonical, port))
             raise PermissionDenied(None, "privileged ports may not be used")
         # The peer's own spelling has the zone of a link-local address.
-        self._target = (self._peer.host if canonical == self._peerHost else canonical, port)
+        self._target = (canonical if isForeign else self._peer.host, port)
+        self.isForeign = isForeign
 
     async def open(self, protect: Protect | None = None) -> ByteStream:
         """
@@ -293,7 +339,7 @@ class DataChannels:
             raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
         stream = self._opening = SocketStream(self._reactor, sock, self._patience)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _tune(sock)
             self._bindSource(sock)
             code = sock.connect_ex(address)
             if code == errno.EINPROGRESS:
@@ -343,14 +389,39 @@ class DataChannels:
 
     def _arrived(self, sock: socket.socket, host: str, port: int) -> bool:
         """Let a new connection in, or not.  True: the listener is closed."""
-        if host != self._peer.host and not self._allowForeign:
-            if canonicalHost(host) != self._peerHost:
-                _reset(sock)
-                self.strangers += 1
-                self._violation("stranger on data port", Address(canonicalHost(host), port))
-                return False
+        if self._proxies is None:
+            return self._admit(sock, host, port)
+        introductions = self._introductions = self._introductions or []
+        if not isWithin(host, self._proxies) or len(introductions) >= BACKLOG:
+            self._refuse(sock, host, port)
+        else:
+            introductions.append(
+                Introduction(self._reactor, self._deadlines, sock, self._introduced)
+            )
+        return False
+
+    def _introduced(self, introduction: Introduction, header: ProxyHeader | None) -> None:
+        """A proxy has said whose connection it is, or has not."""
+        if self._introductions is not None:
+            self._introductions.remove(introduction)
+        if header is None or header.source is None:
+            # Nonsense, or the proxy itself: it looks whether we are well.
+            _reset(introduction.sock)
+        else:
+            self._admit(introduction.sock, header.source.host, header.source.port)
+
+    def _refuse(self, sock: socket.socket, host: str, port: int) -> None:
+        _reset(sock)
+        self.strangers += 1
+        self._violation("stranger on data port", Address(canonicalHost(host), port))
+
+    def _admit(self, sock: socket.socket, host: str, port: int) -> bool:
+        isForeign = host != self._peer.host and canonicalHost(host) != self._peerHost
+        if isForeign and not isForeignAllowed(canonicalHost(host), self._allowForeign):
+            self._refuse(sock, host, port)
+            return False
+        self.isForeign = isForeign
         self._closeListener()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = SocketStream(self._reactor, sock, self._patience)
         waiting, self._waiting = self._waiting, None
         if waiting is None:
@@ -372,6 +443,10 @@ class DataChannels:
             self._reactor.removeReader(listener)
             listener.close()
             self._ports.release(self._host, listener.port)
+        introductions, self._introductions = self._introductions, None
+        for each in introductions or ():
+            each.cancel()
+            _reset(each.sock)
 
     def _violation(self, kind: str, address: Address) -> None:
         if self._onViolation is not None:

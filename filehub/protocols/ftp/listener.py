@@ -7,16 +7,18 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from filehub.credentials import ConnectionInfo
 from filehub.deadlines import Deadlines
-from filehub.events import Event
+from filehub.events import Event, PassivePortsExhausted
 from filehub.interfaces import IEventSink
 from filehub.logins import LoginPortal
 from filehub.protocols.ftp.commands import CommandSpec
+from filehub.protocols.ftp.external import ExternalAddresses
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
@@ -29,6 +31,10 @@ class DataConnections(Protocol):
     @property
     def isArmed(self) -> bool:
         """Was PASV or PORT said since the last transfer?"""
+
+    @property
+    def isForeign(self) -> bool:
+        """Was the last connection one of another server (FXP)?"""
 
     def passive(self, family: int | None = None) -> int:
         """
@@ -72,6 +78,10 @@ class Verb(NamedTuple):
     run: Callable[[Any, str], Coroutine[Deferred[Any], Any, Any]]
 
 
+#: Seconds between two complaints about the same.
+_COMPLAINT_INTERVAL: Final = 60.0
+
+
 class Listener:
     """
     Everything that is the same for all sessions, so that none holds it by itself.
@@ -82,13 +92,18 @@ class Listener:
         of their control connection.
     @ivar fullHandshakes: those that did not.
     @ivar openData: makes a session's L{DataConnections}.
+    @ivar external: what the 227 reply tells.
     @ivar now: seconds since the epoch, for dates in listings.
     @ivar random: for names nobody should guess.
     """
 
+    _log: Final = Logger()
+
     __slots__ = (
+        "_complained",
         "certificates",
         "deadlines",
+        "external",
         "fullHandshakes",
         "now",
         "openData",
@@ -106,8 +121,9 @@ class Listener:
         settings: FTPSettings,
         verbs: Mapping[str, Verb],
         deadlines: Deadlines,
-        openData: Callable[[ConnectionInfo], DataConnections],
+        openData: Callable[[ConnectionInfo, Listener], DataConnections],
         *,
+        external: ExternalAddresses | None = None,
         sink: IEventSink | None = None,
         certificates: CertificateSource | None = None,
         now: Callable[[], float] = time.time,
@@ -118,6 +134,10 @@ class Listener:
         self.verbs = verbs
         self.deadlines = deadlines
         self.openData = openData
+        self.external = external or ExternalAddresses(
+            settings.externalAddress, settings.externalRules
+        )
+        self._complained = -_COMPLAINT_INTERVAL
         self.sink = sink
         self.certificates = certificates
         self.resumedHandshakes = 0
@@ -131,6 +151,14 @@ class Listener:
             self.resumedHandshakes += 1
         else:
             self.fullHandshakes += 1
+
+    def countExhaustion(self, connection: ConnectionInfo) -> None:
+        """There was no passive port left for this client."""
+        self.emit(PassivePortsExhausted(connection))
+        now = self.deadlines.seconds()
+        if now - self._complained >= _COMPLAINT_INTERVAL:
+            self._complained = now
+            self._log.warn("all passive ports are in use: clients are told to try again")
 
     def emit(self, event: Event) -> None:
         """Tell the sink, if there is one."""

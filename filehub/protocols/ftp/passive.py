@@ -5,12 +5,12 @@ The ports for passive data connections (RFC 959 5.2, RFC 2577 section 8).
 from __future__ import annotations
 
 import errno
-import ipaddress
 import random
 import socket
 from typing import Any, Final, Protocol
 
 from filehub.errors import ConnectFailed
+from filehub.networks import canonicalHost
 
 #: The dynamic ports of RFC 6335.
 DEFAULT_PASSIVE_PORTS: Final = range(49152, 65535)
@@ -20,17 +20,10 @@ OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EN
 _ATTEMPTS: Final = 64
 
 
-def canonicalHost(host: str) -> str:
-    """
-    An IP address in the one form that can be compared: IPv4-mapped IPv6 as IPv4,
-    IPv6 without a zone.
+class NoPortFree(ConnectFailed):
+    """All passive ports are being listened on."""
 
-    @raise ValueError: not an IP address.
-    """
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return str(address)
+    summary = "no passive port free"
 
 
 def socketAddress(host: str, port: int) -> tuple[int, Any]:
@@ -82,20 +75,28 @@ class PassivePorts:
         """How many there are for each local address."""
         return len(self._ports)
 
-    def listen(self, host: str) -> tuple[socket.socket, int]:
+    def listen(self, host: str, former: int | None = None) -> tuple[socket.socket, int]:
         """
         A non-blocking listening socket on C{host} and its port.
 
-        @raise ConnectFailed: no port is free, or no descriptor.
+        @param former: a port that is given again only if there is no other: the same
+            client had it a moment ago, and may still be about to connect to it.
+        @raise NoPortFree: all are in use.
+        @raise ConnectFailed: no descriptor is free, or C{host} is not ours.
         """
         taken = self._taken.get(host, set())
         refused: set[int] = set()
+        if former is not None:
+            refused.add(former)
         sock = self._newSocket(host)
         try:
             for _ in range(_ATTEMPTS):
                 port = self._pick(taken, refused)
                 if port is None:
-                    break
+                    if former is None or former in taken:
+                        break
+                    refused.discard(former)
+                    port, former = former, None
                 try:
                     sock.bind(socketAddress(host, port)[1])
                     sock.listen(BACKLOG)
@@ -117,7 +118,7 @@ class PassivePorts:
             raise
         sock.close()
         self.exhausted += 1
-        raise ConnectFailed("no passive port free")
+        raise NoPortFree
 
     def release(self, host: str, port: int) -> None:
         """The socket from L{listen} is closed."""
@@ -158,6 +159,7 @@ __all__ = [
     "BACKLOG",
     "DEFAULT_PASSIVE_PORTS",
     "OUT_OF_DESCRIPTORS",
+    "NoPortFree",
     "PassivePorts",
     "RandomSource",
     "canonicalHost",

@@ -30,6 +30,7 @@ from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISess
 from filehub.logins import LoginPortal
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.data import DataChannels
+from filehub.protocols.ftp.external import ExternalAddresses
 from filehub.protocols.ftp.listener import DataConnections, Listener
 from filehub.protocols.ftp.passive import PassivePorts, canonicalHost
 from filehub.protocols.ftp.session import FTPSession
@@ -86,9 +87,11 @@ class FTPProtocol(Protocol):
             return
         self._tune()
         try:
-            slot = self.factory.admit(
-                _addressOf(transport.getPeer()), _addressOf(transport.getHost()), self._disconnect
-            )
+            local = _addressOf(transport.getHost())
+            behind = getattr(transport, "socketHost", None)
+            # Data connections come to an address of this machine, not of a proxy's.
+            own = local if behind is None else _addressOf(behind())
+            slot = self.factory.admit(_addressOf(transport.getPeer()), own, self._disconnect)
         except LimitExceeded as error:
             transport.write(encodeReply(replies.failure(error)))
             transport.loseConnection()
@@ -97,6 +100,8 @@ class FTPProtocol(Protocol):
         self._decoder = CommandDecoder(LIMIT_BEFORE_LOGIN)
         IConsumer(transport).registerProducer(self, True)
         session = self._session = FTPSession(self.factory.listener, self, slot)
+        if own != local and ":" not in local.host:
+            session.reachedAt = local.host
         self.loggedOut()
         certificates = self.factory.listener.certificates
         if self.factory.settings.implicitTLS and certificates is not None:
@@ -436,12 +441,19 @@ class FTPFactory(Factory):
         self.reactor = reactor
         self.settings = settings or FTPSettings()
         self.passivePorts = PassivePorts(self.settings.passivePorts)
+        self.external = ExternalAddresses(
+            self.settings.externalAddress,
+            self.settings.externalRules,
+            clock=reactor,
+            lookUp=getattr(reactor, "resolve", None),
+        )
         self.listener = Listener(
             portal,
             self.settings,
             enabledVerbs(self.settings),
             deadlines or Deadlines(reactor),
             self._openData,
+            external=self.external,
             sink=sink,
             certificates=certificates,
         )
@@ -466,11 +478,19 @@ class FTPFactory(Factory):
         slot: Any = _OpenSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
         return slot  # type: ignore[no-any-return]
 
-    def _openData(self, connection: ConnectionInfo) -> DataConnections:
-        settings = self.settings
+    def startFactory(self) -> None:
+        """The first of its ports listens."""
+        self.external.start()
+
+    def stopFactory(self) -> None:
+        """None of its ports listens any more."""
+        self.external.stop()
+
+    def _openData(self, connection: ConnectionInfo, listener: Listener) -> DataConnections:
+        settings = listener.settings
         return DataChannels(
             self.reactor,
-            self.listener.deadlines,
+            listener.deadlines,
             self.passivePorts,
             local=connection.local,
             peer=connection.peer,
@@ -478,6 +498,7 @@ class FTPFactory(Factory):
             handshakeSeconds=settings.handshakeTimeout,
             stallSeconds=settings.stallTimeout,
             allowForeign=settings.allowFXP,
+            proxies=settings.proxies,
             onViolation=partial(self._violated, connection),
         )
 

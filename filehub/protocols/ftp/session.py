@@ -73,6 +73,8 @@ class FTPSession:
     @ivar epsvAll: was C{EPSV ALL} said (RFC 2428)?
     @ivar facts: chosen by C{OPTS MLST}; L{None} for all.
     @ivar data: the data connection, once one was asked for.
+    @ivar reachedAt: the address that the client connected to, where that is a proxy's
+        and not one of this machine.
     @ivar transfer: the transfer that is running.
     """
 
@@ -100,6 +102,7 @@ class FTPSession:
         "password",
         "protects",
         "rangeEnd",
+        "reachedAt",
         "renameFrom",
         "restart",
         "slot",
@@ -114,6 +117,7 @@ class FTPSession:
         self.channel = channel
         self.slot = slot
         self.data: DataConnections | None = None
+        self.reachedAt: str | None = None
         self.transfer: OngoingTransfer | None = None
         self.tls: TLSSession | None = None
         self.account: IFileAccount | None = None
@@ -283,7 +287,7 @@ class FTPSession:
     def channels(self) -> DataConnections:
         """This session's data connection."""
         if self.data is None:
-            self.data = self.listener.openData(self.slot.connection)
+            self.data = self.listener.openData(self.slot.connection, self.listener)
         return self.data
 
     def interrupt(self, error: TransferError) -> None:

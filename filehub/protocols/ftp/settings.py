@@ -7,6 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from filehub.networks import Networks
+from filehub.protocols.ftp.addresses import Foreign
+from filehub.protocols.ftp.external import Rules
+
 
 @dataclass(frozen=True, slots=True)
 class FTPSettings:
@@ -16,8 +20,13 @@ class FTPSettings:
     @ivar banner: the text of the 220 greeting; tells no product and no version.
     @ivar passivePorts: the ports for passive data connections, never left; L{None}
         for whatever the kernel gives.
-    @ivar externalAddress: the IPv4 address that the 227 reply tells clients of other
-        networks, for servers behind address translation.
+    @ivar externalAddress: what the 227 reply tells clients of other networks, for
+        servers behind address translation: an IPv4 address, a host name,
+        C{"0.0.0.0"} (clients then use the address of the control connection) or
+        C{"local"}.
+    @ivar externalRules: the same for clients of certain networks.
+    @ivar proxies: networks of the proxies that passive data connections come through,
+        with a PROXY header; L{None}: they come straight from the clients.
     @ivar tls: C{"off"}; C{"optional"} offers AUTH TLS; C{"required"} refuses names and
         passwords (but not anonymous logins) and unprotected data without it.
     @ivar implicitTLS: does the connection begin with a TLS handshake (port 990)?
@@ -30,6 +39,7 @@ class FTPSettings:
         in (RFC 4217 section 12)?
     @ivar active: are PORT and EPRT offered?
     @ivar allowFXP: may a data connection go to another address than the client's?
+        Or the networks of the addresses that it may go to.
     @ivar asciiConvert: does C{TYPE A} translate line ends (RFC 959 3.1.1.1)?  If not,
         bytes stay unchanged, and SIZE and REST work in C{TYPE A} too.
     @ivar checksums: are HASH, XCRC and their like offered?
@@ -46,13 +56,15 @@ class FTPSettings:
     banner: str = "FTP server ready."
     passivePorts: range | None = None
     externalAddress: str | None = None
+    externalRules: Rules = ()
+    proxies: Networks | None = None
     tls: Literal["off", "optional", "required"] = "off"
     implicitTLS: bool = False
     tlsSessions: Literal["off", "prefer", "require"] = "prefer"
     closeNotify: Literal["strict", "log", "off"] = "strict"
     allowCCC: bool = False
     active: bool = True
-    allowFXP: bool = False
+    allowFXP: Foreign = False
     asciiConvert: bool = True
     checksums: bool = True
     loginTimeout: float = 60.0

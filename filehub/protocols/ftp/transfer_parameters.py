@@ -13,14 +13,15 @@ from filehub.protocols.ftp.addresses import (
     IPV4,
     IPV6,
     UnsupportedFamily,
-    addressFor,
     formatPort,
+    isForeignAllowed,
+    isUnspecified,
     parseExtendedPort,
     parsePort,
 )
 from filehub.protocols.ftp.checksums import hashOptions
 from filehub.protocols.ftp.facts import factsReply, parseFacts
-from filehub.protocols.ftp.passive import canonicalHost
+from filehub.protocols.ftp.passive import NoPortFree, canonicalHost
 from filehub.protocols.ftp.wire import Reply
 
 if TYPE_CHECKING:
@@ -59,16 +60,18 @@ async def EPRT(session: FTPSession, argument: str) -> Reply:
 
 def _active(session: FTPSession, host: str, port: int, verb: str) -> Reply:
     """
-    Accept an address only if it is the client's own (RFC 2577): a server that connects
-    wherever it is told scans and attacks for others.
+    Accept an address only if it is the client's own, or one of the servers that it may
+    exchange files with (RFC 2577): a server that connects wherever it is told scans and
+    attacks for others.
     """
     if port < 1024:
         session.violated("bounce")
         return _void(session, _PRIVILEGED_PORT)
-    foreign = canonicalHost(host) != canonicalHost(session.slot.connection.peer.host)
-    if foreign and not session.listener.settings.allowFXP:
-        session.violated("bounce")
-        return _void(session, _FOREIGN_ADDRESS)
+    own, wanted = canonicalHost(session.slot.connection.peer.host), canonicalHost(host)
+    if wanted != own and not isUnspecified(wanted):
+        if not isForeignAllowed(wanted, session.listener.settings.allowFXP):
+            session.violated("bounce")
+            return _void(session, _FOREIGN_ADDRESS)
     try:
         session.channels().active(host, port)
     except PermissionDenied:
@@ -90,12 +93,22 @@ async def PASV(session: FTPSession, argument: str) -> Reply:
     connection = session.slot.connection
     if ":" in connection.local.host:
         return replies.reply(501, "PASV is for IPv4 only; use EPSV.")
-    host = addressFor(
-        connection.peer.host, connection.local.host, session.listener.settings.externalAddress
-    )
-    port = session.channels().passive()
+    port = _listen(session, None)
+    reached = session.reachedAt or connection.local.host
+    host = session.listener.external.addressFor(connection.peer.host, reached)
     # Exactly so: some clients take apart nothing else.
     return replies.reply(227, f"Entering Passive Mode ({formatPort(host, port)}).")
+
+
+def _listen(session: FTPSession, family: int | None) -> int:
+    """
+    @raise ConnectFailed: and L{OperationNotSupported}, as C{passive} does.
+    """
+    try:
+        return session.channels().passive(family)
+    except NoPortFree:
+        session.listener.countExhaustion(session.slot.connection)
+        raise
 
 
 async def EPSV(session: FTPSession, argument: str) -> Reply:
@@ -110,7 +123,7 @@ async def EPSV(session: FTPSession, argument: str) -> Reply:
             known = argument.isascii() and argument.isdigit()
             return _wrongFamily(session) if known else replies.reply(501, "EPSV takes 1, 2 or ALL.")
     try:
-        port = session.channels().passive(family)
+        port = _listen(session, family)
     except OperationNotSupported:
         return _wrongFamily(session)
     # No full stop at the end: clients exist that stumble over it.

@@ -208,6 +208,7 @@ class Data:
         self.isSlow = False
         self.problem: Exception | None = None
         self.resets = 0
+        self.isForeign = False
         self.port = 50000
         self._waiting: Deferred[None] | None = None
 
@@ -304,7 +305,7 @@ class Client:
         self.factory = FTPFactory(
             self.clock, self.users, settings, sink=self.sink, sessions=sessions
         )
-        self.factory.listener.openData = lambda connection: self.data
+        self.factory.listener.openData = lambda connection, listener: self.data
         self.factory.listener.now = lambda: 1_700_000_000.0
         self.transport = Transport(peer, local)
         protocol = self.factory.buildProtocol(self.transport.getPeer())

@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.protocols.ftp.addresses import (
     UnsupportedFamily,
-    addressFor,
     formatPort,
     parseExtendedPort,
     parsePort,
@@ -74,12 +73,3 @@ class ExtendedPortTests(SynchronousTestCase):
             "|1|192.0.2.1|6275| ", "|1||6275|",
         ):  # fmt: skip
             self.assertRaises(ValueError, parseExtendedPort, text)
-
-
-class AddressForTests(SynchronousTestCase):
-    def test_choice(self) -> None:
-        """The external address for clients from outside only."""
-        self.assertEqual(addressFor("192.0.2.1", "10.0.0.1", None), "10.0.0.1")
-        self.assertEqual(addressFor("192.0.2.1", "10.0.0.1", "198.51.100.1"), "198.51.100.1")
-        for inside in ("10.0.0.9", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.0.1"):
-            self.assertEqual(addressFor(inside, "10.0.0.1", "198.51.100.1"), "10.0.0.1")

@@ -6,6 +6,7 @@ stranger.
 """
 
 import errno
+import ipaddress
 import itertools
 import os
 import random
@@ -320,7 +321,7 @@ class PassiveTests(ChannelTests):
 
     async def test_foreignAllowed(self) -> None:
         """With FXP allowed another host may connect."""
-        channels = self.build(allowForeign=True)
+        channels = self.build(allowForeign=(ipaddress.ip_network("127.0.0.8/29"),))
         client = self.client(channels.passive(), STRANGER)
         stream = await channels.open()
         await stream.write(b"z")

@@ -306,7 +306,7 @@ class FactoryTests(SynchronousTestCase):
         connection = ConnectionInfo(
             "ftp", 1, Address("192.0.2.1", 40000), Address("192.0.2.254", 21)
         )
-        channels = factory.listener.openData(connection)
+        channels = factory.listener.openData(connection, factory.listener)
         self.assertIsInstance(channels, DataChannels)
         self.assertRaises(PermissionDenied, channels.active, "192.0.2.9", 2000)
         self.assertEqual([each.kind for each in client.events(ProtocolViolation)], ["bounce"])
