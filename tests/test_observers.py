@@ -27,6 +27,7 @@ from filehub.events import (
     LoginRefused,
     NameChanged,
     Outcome,
+    PassivePortsExhausted,
     ProtocolViolation,
     SessionEnded,
     SessionRefused,
@@ -85,6 +86,7 @@ def allEvents(text: str) -> list[Event]:
             CLIENT, text, Direction.UPLOAD, path, Outcome.ABORTED, 5, 2.0, text, (("note", text),)
         ),
         ProtocolViolation(CLIENT, text),
+        PassivePortsExhausted(CLIENT),
     ]
 
 
@@ -251,7 +253,7 @@ class LogSinkTests(LoggingCase):
             level: len(self.lines(allEvents("x"), "text", LogLevel.levelWithName(level)))
             for level in ("debug", "info", "warn", "error")
         }
-        self.assertEqual(counts, {"debug": 9, "info": 7, "warn": 3, "error": 0})
+        self.assertEqual(counts, {"debug": 10, "info": 7, "warn": 3, "error": 0})
 
     def test_emptyFacts(self) -> None:
         """Facts that are not there are left out; zero is there."""

@@ -59,9 +59,11 @@ _Section = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
 def _sections(loaded: LoadedConfiguration) -> list[_Section]:
     values = loaded.values
-    tls = effectiveTLS(values)
-    listeners: list[tuple[str, ...]] = [("ftp", text, f"TLS {tls}") for text in values.ftp.listen]
-    listeners += [("ftps", text, "implicit TLS") for text in values.ftp.implicit_tls]
+    listeners: list[tuple[str, ...]] = []
+    for _, options in values.ftp.variants:
+        tls = effectiveTLS(values, options)
+        listeners += [("ftp", text, f"TLS {tls}") for text in options.listen]
+        listeners += [("ftps", text, "implicit TLS") for text in options.implicit_tls]
     listeners += [("tftp", text, f"write {values.tftp.write}") for text in values.tftp.listen]
     listeners += [
         ("rfc913", text, f"accounts {values.rfc913.accounts}") for text in values.rfc913.listen

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from filehub.config.loading import LoadedConfiguration, isReachable
+from filehub.config.listeners import isProxied
+from filehub.config.loading import LoadedConfiguration, dotted, isReachable
 
 #: Descriptors of a session at work: control, passive port, data connection, file.
 _PER_SESSION: Final = 4
@@ -41,26 +42,34 @@ def _secrets(loaded: LoadedConfiguration) -> Iterator[str]:
 
 
 def _ports(loaded: LoadedConfiguration) -> Iterator[str]:
-    values = loaded.values
-    ports = values.ftp.passive_ports
-    if ports is not None and len(ports) < values.limits.sessions:
-        yield (
-            f"ftp.passive_ports has {len(ports)} ports for limits.sessions = "
-            f"{values.limits.sessions}: transfers are refused while all are in use"
-        )
-    if values.ftp.external_address is not None and ports is None:
-        yield "ftp.external_address without ftp.passive_ports: a router has to know the ports"
+    sessions = loaded.values.limits.sessions
+    for place, options in loaded.values.ftp.variants:
+        if len(place) > 1 and options.model_fields_set.isdisjoint(
+            ("passive_ports", "external_address")
+        ):
+            # It was said of [ftp].
+            continue
+        ports, name = options.passive_ports, dotted(place)
+        if ports is not None and len(ports) < sessions:
+            yield (
+                f"{name}.passive_ports has {len(ports)} ports for limits.sessions = "
+                f"{sessions}: transfers are refused while all are in use"
+            )
+        external = options.external_address
+        targets = () if external is None else (external.default, *dict(external.rules).values())
+        if ports is None and any(each not in (None, "0.0.0.0", "local") for each in targets):
+            yield (
+                f"{name}.external_address without {name}.passive_ports: a router has to know"
+                " the ports"
+            )
 
 
 def _proxies(loaded: LoadedConfiguration) -> Iterator[str]:
     values = loaded.values
-    texts = [*values.ftp.listen, *values.ftp.implicit_tls, *values.rfc913.listen]
-    for text in texts:
-        if text.startswith("haproxy:"):
-            yield (
-                f"{text}: all clients appear under the proxy's address: exempt it in [ban]"
-                " and raise limits.per_address"
-            )
+    for place, options in values.ftp.variants:
+        proxied = any(map(isProxied, [*options.listen, *options.implicit_tls]))
+        if options.data_proxy_protocol and not proxied:
+            yield f"{dotted(place)}.data_proxy_protocol: no listener of it is one with haproxy:"
 
 
 def _descriptors(loaded: LoadedConfiguration) -> Iterator[str]:

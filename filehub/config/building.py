@@ -26,16 +26,17 @@ from filehub.accounts.records import (
     NetworkRecord,
 )
 from filehub.accounts.throttle import ThrottledPortal, ThrottleSettings
-from filehub.config.encryption import CertificateWatch, certificatesFor, effectiveTLS
+from filehub.config.encryption import CertificateWatch, certificatesFor
+from filehub.config.ftp import ftpSettings
 from filehub.config.listeners import streamEndpoint
-from filehub.config.loading import LoadedConfiguration, ruleOrigins
+from filehub.config.loading import LoadedConfiguration, dotted, ruleOrigins
 from filehub.config.schema import Mount, Rule
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IFileSystem, IStorage
+from filehub.networks import Networks
 from filehub.observers import CountingSink, LogSink, Sinks, TransferLogSink
 from filehub.protocols.ftp.server import FTPFactory
-from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.rfc913.server import RFC913Factory
 from filehub.protocols.rfc913.settings import RFC913Settings
 from filehub.protocols.tftp.server import TFTPService
@@ -197,55 +198,40 @@ class _Builder:
             "deadlines": self._deadlines,
         }
         values = self._values
-        explicit = self._ftpSettings()
-        implicit = replace(explicit, implicitTLS=True, tls="required")
-        for key, settings, texts in (
-            ("listen", explicit, values.ftp.listen),
-            ("implicit_tls", implicit, values.ftp.implicit_tls),
-        ):
-            if texts:
-                ftp = FTPFactory(
-                    self._reactor, portal, settings, certificates=self._certificates, **shared
-                )
-                for index, text in enumerate(texts):
-                    yield self._listener(ftp, text, "ftp", key, index)
+        for place, options in values.ftp.variants:
+            explicit = ftpSettings(values, options)
+            implicit = replace(explicit, implicitTLS=True, tls="required")
+            for key, settings, texts in (
+                ("listen", explicit, options.listen),
+                ("implicit_tls", implicit, options.implicit_tls),
+            ):
+                if texts:
+                    ftp = FTPFactory(
+                        self._reactor, portal, settings, certificates=self._certificates, **shared
+                    )
+                    trusted = tuple(options.trusted_proxies)
+                    for index, text in enumerate(texts):
+                        yield self._listener(ftp, text, trusted, *place, key, index)
         if values.rfc913.listen:
             simple = RFC913Factory(self._reactor, portal, self._rfc913Settings(), **shared)
+            trusted = tuple(values.rfc913.trusted_proxies)
             for index, text in enumerate(values.rfc913.listen):
-                yield self._listener(simple, text, "rfc913", "listen", index)
+                yield self._listener(simple, text, trusted, "rfc913", "listen", index)
         for text in values.tftp.listen:
             service = TFTPService(self._reactor, portal, text, self._tftpSettings(), **shared)
             # Names are unique in a collection of services.
             service.name = f"tftp {text}"
             yield service
 
-    def _listener(self, factory: Any, text: str, *place: str | int) -> ListenerService:
+    def _listener(
+        self, factory: Any, text: str, trusted: Networks, *place: str | int
+    ) -> ListenerService:
         try:
-            endpoint = streamEndpoint(self._reactor, text)
+            endpoint = streamEndpoint(self._reactor, text, trusted, self._deadlines)
         except ConfigurationError as error:
             where = self._loaded.originOf(place)
-            raise ConfigurationError(f"{where}: {place[0]}.{place[1]}: {error}") from None
+            raise ConfigurationError(f"{where}: {dotted(place[:-1])}: {error}") from None
         return ListenerService(endpoint, factory, text)
-
-    def _ftpSettings(self) -> FTPSettings:
-        ftp, limits = self._values.ftp, self._values.limits
-        return FTPSettings(
-            banner=ftp.banner,
-            passivePorts=ftp.passive_ports,
-            externalAddress=ftp.external_address,
-            active=ftp.active,
-            allowFXP=ftp.allow_fxp,
-            tls=effectiveTLS(self._values),
-            tlsSessions=ftp.tls_sessions,
-            closeNotify=ftp.close_notify,
-            allowCCC=ftp.ccc == "allow",
-            asciiConvert=ftp.ascii == "convert",
-            checksums=ftp.checksums,
-            loginTimeout=limits.login,
-            handshakeTimeout=limits.handshake,
-            idleTimeout=limits.idle,
-            stallTimeout=limits.stall,
-        )
 
     def _rfc913Settings(self) -> RFC913Settings:
         rfc913, limits = self._values.rfc913, self._values.limits

@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from filehub.certificates import CertificateStore, TLSPolicy, makeSelfSigned
+from filehub.config.listening import FTPListener
 from filehub.config.schema import TLS, Configuration
 from filehub.errors import ConfigurationError
 from filehub.transfer.tls import resumptionIsSeen
@@ -25,10 +26,17 @@ _LIFETIME: Final = timedelta(days=3650)
 _log: Final = Logger()
 
 
-def effectiveTLS(values: Configuration) -> Literal["off", "optional", "required"]:
-    """C{[ftp] tls}: by default passwords need TLS wherever there is a certificate."""
-    if values.ftp.tls is not None:
-        return values.ftp.tls
+def effectiveTLS(
+    values: Configuration, options: FTPListener | None = None
+) -> Literal["off", "optional", "required"]:
+    """
+    C{tls} of a listener: by default passwords need TLS wherever there is a certificate.
+
+    @param options: the listener; L{None} for what C{[ftp]} says.
+    """
+    chosen = (options or values.ftp).tls
+    if chosen is not None:
+        return chosen
     return "off" if values.tls is None else "required"
 
 
@@ -38,7 +46,8 @@ def certificatesFor(values: Configuration) -> CertificateStore | None:
 
     @raise ConfigurationError: they cannot be used.
     """
-    if effectiveTLS(values) == "off" and not values.ftp.implicit_tls:
+    listeners = [options for _, options in values.ftp.variants]
+    if not any(each.implicit_tls or effectiveTLS(values, each) != "off" for each in listeners):
         return None
     tls = values.tls or TLS()
     policy = TLSPolicy(
@@ -52,7 +61,8 @@ def certificatesFor(values: Configuration) -> CertificateStore | None:
         store = CertificateStore(tls.certificate, tls.key, policy)
     else:
         store = CertificateStore(_selfSigned(values.server.state), None, policy)
-    if values.ftp.tls_sessions == "require" and not resumptionIsSeen(store):
+    required = any(each.tls_sessions == "require" for each in listeners)
+    if required and not resumptionIsSeen(store):
         raise ConfigurationError(
             "ftp.tls_sessions: found 'require', but the installed TLS library does not"
             " let us see whether a session was resumed"

@@ -11,24 +11,37 @@ from typing import Any, Final
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 
+from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
+from filehub.networks import Networks
+from filehub.transfer.proxied import ProxiedEndpoint
 
 _STREAM_EXAMPLE: Final = "an endpoint such as tcp:2121:interface=127.0.0.1"
 _DATAGRAM_EXAMPLE: Final = "udp:PORT, udp:PORT:interface=ADDRESS or systemd:..."
 #: Endpoints whose second word is a port; a prefix for HAProxy's protocol may come first.
 _PORT: Final = re.compile(r"(?:haproxy:)?(?:tcp6?|ssl|tls|udp):(?:port=)?([^:]*)")
 _SYSTEMD: Final = re.compile(r"(?:haproxy:)?systemd:")
+_PROXIED: Final = "haproxy:"
 
 
-def streamEndpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
+def isProxied(text: str) -> bool:
+    """Do the clients of this listener come through a proxy that introduces them?"""
+    return text.startswith(_PROXIED)
+
+
+def streamEndpoint(
+    reactor: Any, text: str, trusted: Networks = (), deadlines: Deadlines | None = None
+) -> IStreamServerEndpoint:
     """
     What a listener string for a stream protocol means; nothing is bound.
 
+    @param trusted: the proxies that a listener with C{haproxy:} believes.
+    @param deadlines: needed by such a listener when it listens.
     @raise ConfigurationError: nothing; says what was found and what was expected.
     """
     _checkPort(text, _STREAM_EXAMPLE)
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)  # type: ignore[no-untyped-call]
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text.removeprefix(_PROXIED))  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
         # Twisted's parser has no exception of its own for what it cannot read.
         if _SYSTEMD.match(text) and isinstance(error, LookupError):
@@ -41,6 +54,8 @@ def streamEndpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
         elif isinstance(error, OSError):
             hint = f" ({error.filename}: {error.strerror})"
         raise ConfigurationError(f"found {text!r}, expected {expected}{hint}") from error
+    if isProxied(text) and deadlines is not None:
+        return ProxiedEndpoint(endpoint, trusted, deadlines)
     return endpoint
 
 

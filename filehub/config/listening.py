@@ -4,15 +4,28 @@ What may be written in the configuration file about who listens, and how.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import ipaddress
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from filehub.config.values import Count, IPv4Value, MulticastValue, PortRange, Section
+from filehub.config.values import (
+    Count,
+    ExternalValue,
+    ForeignValue,
+    MulticastValue,
+    NetworkValue,
+    PortRange,
+    Section,
+)
+
+#: Who may speak for clients where a listener is behind a proxy: this machine.
+_LOOPBACK: Final = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
 
-class FTP(Section):
-    """FTP and FTPS listeners."""
+class FTPListener(Section):
+    """FTP and FTPS listeners that have all this in common."""
 
     listen: list[str] = []
     implicit_tls: list[str] = []
@@ -21,8 +34,10 @@ class FTP(Section):
     tls_sessions: Literal["off", "prefer", "require"] = "prefer"
     close_notify: Literal["strict", "log", "off"] = "strict"
     ccc: Literal["deny", "allow"] = "deny"
-    external_address: IPv4Value | None = None
-    allow_fxp: bool = False
+    external_address: ExternalValue | None = None
+    trusted_proxies: list[NetworkValue] = _LOOPBACK
+    data_proxy_protocol: bool = False
+    allow_fxp: ForeignValue = False
     active: bool = True
     ascii: Literal["convert", "binary"] = "convert"
     banner: str = "FTP server ready."
@@ -38,6 +53,24 @@ class Multicast(Section):
     interface: str | None = None
     groups: Count = 16
     clients: Count = 250
+
+
+class FTP(FTPListener):
+    """FTP: what holds for all its listeners, and those that differ."""
+
+    listener: list[FTPListener] = []
+
+    @property
+    def variants(self) -> Iterator[tuple[tuple[str | int, ...], FTPListener]]:
+        """
+        The listeners with all that holds for them, and where in the file they are: what a
+        C{[[ftp.listener]]} does not say is as in C{[ftp]}.
+        """
+        yield ("ftp",), self
+        for index, listener in enumerate(self.listener):
+            own = {key: getattr(listener, key) for key in listener.model_fields_set}
+            whole = self.model_copy(update={"listen": [], "implicit_tls": [], **own})
+            yield ("ftp", "listener", index), whole
 
 
 class TFTP(Section):
@@ -60,3 +93,4 @@ class RFC913(Section):
     accounts: Literal["none", "optional", "required"] = "none"
     generations: bool = False
     lenient_framing: bool = False
+    trusted_proxies: list[NetworkValue] = _LOOPBACK

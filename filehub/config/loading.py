@@ -78,11 +78,12 @@ def _complaints(path: Path, places: Mapping[Place, int], error: ValidationError)
         place = tuple(each["loc"])
         line = lineOf(places, place)
         where = f"{path}:{line}" if line is not None else str(path)
-        found.append((line or 0, f"{where}: {_dotted(place)}: {_reason(each, place)}"))
+        found.append((line or 0, f"{where}: {dotted(place)}: {_reason(each, place)}"))
     return [text for _, text in sorted(found)]
 
 
-def _dotted(place: Place) -> str:
+def dotted(place: Place) -> str:
+    """A place the way people write it: C{ftp.listener[1].listen}."""
     text = ""
     for part in place:
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
@@ -114,10 +115,12 @@ def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> lis
     def complain(text: str, *place: str | int) -> None:
         where = loaded.originOf(place)
         line = lineOf(loaded.places, place) or 0
-        problems.append((line, f"{where}: {_dotted(place)}: {text}" if where else text))
+        problems.append((line, f"{where}: {dotted(place)}: {text}" if where else text))
 
-    listening = [values.ftp.listen, values.ftp.implicit_tls, values.tftp.listen]
-    if not any([*listening, values.rfc913.listen]):
+    listening = [values.tftp.listen, values.rfc913.listen]
+    for _, options in values.ftp.variants:
+        listening += [options.listen, options.implicit_tls]
+    if not any(listening):
         complain("found no listener, expected [ftp], [tftp] or [rfc913] with listen = [...]", "ftp")
     if not values.mount:
         complain("found no [[mount]], expected at least one", "mount")
@@ -140,20 +143,20 @@ def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> lis
 def _checkListeners(loaded: LoadedConfiguration, complain: Any) -> None:
     values = loaded.values
     seen: dict[tuple[bool, str], str] = {}
-    for section, key, texts in (
-        ("ftp", "listen", values.ftp.listen),
-        ("ftp", "implicit_tls", values.ftp.implicit_tls),
-        ("rfc913", "listen", values.rfc913.listen),
-        ("tftp", "listen", values.tftp.listen),
-    ):
-        stream = section != "tftp"
+    rows: list[tuple[Place, list[str]]] = []
+    for place, options in values.ftp.variants:
+        rows += [((*place, "listen"), options.listen)]
+        rows += [((*place, "implicit_tls"), options.implicit_tls)]
+    rows += [(("rfc913", "listen"), values.rfc913.listen), (("tftp", "listen"), values.tftp.listen)]
+    for place, texts in rows:
+        stream = place[0] != "tftp"
         for index, text in enumerate(texts):
             problem = complaintAbout(text, stream=stream)
             if problem is None and fixedPort(text) is not None and (stream, text) in seen:
                 problem = f"found {text!r}, which {seen[stream, text]} has already"
             if problem is not None:
-                complain(problem, section, key, index)
-            seen[stream, text] = f"{section}.{key}"
+                complain(problem, *place, index)
+            seen[stream, text] = dotted(place)
 
 
 def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
@@ -230,7 +233,10 @@ def isReachable(path: VirtualPath, points: Iterable[VirtualPath]) -> bool:
 
 def _checkTLS(loaded: LoadedConfiguration, complain: Any) -> None:
     values = loaded.values
-    wanted = values.ftp.tls in ("optional", "required") or bool(values.ftp.implicit_tls)
+    wanted = any(
+        options.tls in ("optional", "required") or options.implicit_tls
+        for _, options in values.ftp.variants
+    )
     if wanted and values.server.state is None and (not values.tls or not values.tls.certificate):
         complain(
             "found no certificate, expected [tls] certificate, or [server] state as the"

@@ -5,8 +5,9 @@ The kinds of values that keys of the configuration file have.
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -99,11 +100,50 @@ def _name(value: str) -> str:
     return value
 
 
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(value))
-    except ValueError:
-        raise ValueError("expected an IPv4 address such as 203.0.113.7") from None
+class External(NamedTuple):
+    """
+    What clients are told to connect to.
+
+    @ivar default: for those of other networks; L{None} for our own address.
+    @ivar rules: for those of certain networks.
+    """
+
+    default: str | None
+    rules: tuple[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str], ...] = ()
+
+
+_EXTERNAL_FORMS = (
+    'expected an IPv4 address, a host name, "0.0.0.0", "local", or a table of these by'
+    ' network, such as { "10.0.0.0/8" = "10.0.0.5", default = "ftp.example.org" }'
+)
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.?")
+
+
+def _external(value: object) -> External:
+    if isinstance(value, External):
+        return value
+    table = value if isinstance(value, dict) else {"default": value}
+    rules = [(_network(key), _target(each)) for key, each in table.items() if key != "default"]
+    return External(_target(table["default"]) if "default" in table else None, tuple(rules))
+
+
+def _target(value: object) -> str:
+    if not isinstance(value, str) or not _HOST_NAME.fullmatch(value):
+        raise ValueError(_EXTERNAL_FORMS)
+    if value.replace(".", "").isdigit():
+        try:
+            return str(ipaddress.IPv4Address(value))
+        except ValueError:
+            raise ValueError(_EXTERNAL_FORMS) from None
+    return value
+
+
+def _foreign(value: object) -> bool | tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("expected true, false, or a list of networks")
+    return tuple(_network(each) for each in value)
 
 
 VirtualPathValue = Annotated[VirtualPath, BeforeValidator(_virtualPath)]
@@ -114,7 +154,10 @@ NetworkValue = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeVa
 MulticastValue = Annotated[NetworkValue, AfterValidator(_groups)]
 NameValue = Annotated[str, AfterValidator(_name)]
 CertificateRules = Annotated[tuple[CertificateRule, ...], BeforeValidator(_certificates)]
-IPv4Value = Annotated[str, AfterValidator(_address)]
+ExternalValue = Annotated[External, BeforeValidator(_external)]
+ForeignValue = Annotated[
+    bool | tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(_foreign)
+]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[int, Field(ge=1024)]

@@ -58,9 +58,11 @@ class AdviceTests(SynchronousTestCase):
         self.assertIn("external_address without ftp.passive_ports", line)
 
     def test_proxies(self) -> None:
-        """Behind a proxy all clients look like one."""
-        (line,) = self.advice("[rfc913]\nlisten = ['haproxy:tcp:115']")
-        self.assertIn("haproxy:tcp:115: all clients appear under the proxy's address", line)
+        """Proxied data connections where no control connection is."""
+        (line,) = self.advice(ftp="data_proxy_protocol = true")
+        self.assertIn("ftp.data_proxy_protocol: no listener of it is one with haproxy:", line)
+        one = "[[ftp.listener]]\nlisten = ['haproxy:tcp:2121']\ndata_proxy_protocol = true"
+        self.assertEqual(self.advice(one), [])
 
     def test_descriptors(self) -> None:
         """More sessions than the system lets us have files."""

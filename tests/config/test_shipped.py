@@ -14,8 +14,10 @@ from typing import Any, get_args
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import filehub
+from filehub.config.listening import FTPListener
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.schema import Configuration, Section
+from filehub.config.values import External
 
 ETC = Path(filehub.__file__).parent.parent / "etc"
 
@@ -37,6 +39,9 @@ def allKeys(model: type[Section] = Configuration, table: str = "") -> set[tuple[
             for each in (field.annotation, *get_args(field.annotation))
             if isinstance(each, type) and issubclass(each, Section)
         ]
+        if inner and issubclass(model, inner[0]):
+            # The same keys again, for one listener.
+            continue
         if inner:
             keys |= allKeys(inner[0], f"{table}.{name}" if table else name)
         else:
@@ -80,7 +85,9 @@ class ReferenceTests(ShippedCase):
                 table = header[1]
             elif key is not None:
                 found.add((table, key[1]))
-        self.assertEqual(found, allKeys())
+        same = {each for each in found if each[0] == "ftp.listener"}
+        self.assertEqual(found - same, allKeys())
+        self.assertLessEqual({key for _, key in same}, set(FTPListener.model_fields))
 
     def test_loads(self) -> None:
         """It can be used as it is."""
@@ -96,7 +103,7 @@ class ReferenceTests(ShippedCase):
         text, count = re.subn(r"^# ([a-z_]+ = )", r"\1", text, flags=re.MULTILINE)
         self.assertGreater(count, 4)
         values = self.load(text).values
-        self.assertEqual(values.ftp.external_address, "203.0.113.7")
+        self.assertEqual(values.ftp.external_address, External("203.0.113.7"))
         self.assertEqual(values.limits.upload_rate, 10_485_760)
 
     def test_defaults(self) -> None:

@@ -29,8 +29,10 @@ from filehub.errors import (
     PermissionDenied,
     ProtectionRequired,
 )
+from filehub.protocols.ftp import introduction
 from filehub.protocols.ftp.data import (
     DEFAULT_PASSIVE_PORTS,
+    KEEPALIVE,
     DataChannels,
     PassivePorts,
     canonicalHost,
@@ -192,6 +194,8 @@ class PassiveTests(ChannelTests):
         second = self.channels.passive()
         await turns()
         self.assertReset(waiting)
+        # Were it the same port (one in a hundred, once) this would be no test.
+        self.assertNotEqual(first, second)
         with self.assertRaises(ConnectionRefusedError):
             self.client(first)
         client = self.client(second)
@@ -319,6 +323,34 @@ class PassiveTests(ChannelTests):
         stream = await channels.open()
         stream.abort()
 
+    async def test_samePortIsNotGivenAgain(self) -> None:
+        """Who asks again gets another port, as long as there is another."""
+        self.ports = PassivePorts(range(BASE + 110, BASE + 112))
+        channels = self.build()
+        given = [channels.passive() for _ in range(20)]
+        self.assertTrue(all(a != b for a, b in itertools.pairwise(given)), given)
+        channels.reset()
+        self.ports = PassivePorts(range(BASE + 112, BASE + 113))
+        channels = self.build()
+        self.assertEqual([channels.passive() for _ in range(3)], [BASE + 112] * 3)
+        channels.reset()
+
+    async def test_keepalive(self) -> None:
+        """Passive and active connections notice in two minutes that the peer is gone."""
+        self.client(self.channels.passive())
+        passive = await self.channels.open()
+        with socket.create_server((HOME, 0)) as listening:
+            self.channels.active(HOME, listening.getsockname()[1])
+            active = await self.channels.open()
+            for stream in (passive, active):
+                sock = stream.kernelSocket
+                assert sock is not None
+                self.assertTrue(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+                self.assertTrue(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                for option, value in KEEPALIVE:
+                    self.assertEqual(sock.getsockopt(socket.IPPROTO_TCP, option), value)
+                stream.abort()
+
     async def test_foreignAllowed(self) -> None:
         """With FXP allowed another host may connect."""
         channels = self.build(allowForeign=(ipaddress.ip_network("127.0.0.8/29"),))
@@ -326,7 +358,117 @@ class PassiveTests(ChannelTests):
         stream = await channels.open()
         await stream.write(b"z")
         self.assertEqual(client.recv(1), b"z")
+        self.assertTrue(channels.isForeign)
         stream.abort()
+
+    async def test_foreignElsewhere(self) -> None:
+        """Those whom the networks do not name are strangers as ever; so is loopback by True."""
+        for allowed in ((ipaddress.ip_network("127.0.0.64/26"),), True):
+            channels = self.build(allowForeign=allowed)
+            thief = self.client(channels.passive(), STRANGER)
+            await turns()
+            self.assertReset(thief)
+            self.assertEqual(channels.strangers, 1)
+            channels.reset()
+
+
+class ProxiedTests(ChannelTests):
+    """Connections that a proxy passes on."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.channels = self.build(
+            peer="192.0.2.1", proxies=(ipaddress.ip_network("127.0.0.1/32"),)
+        )
+
+    def header(self, client: str = "192.0.2.1") -> bytes:
+        return f"PROXY TCP4 {client} 198.51.100.7 40000 50000\r\n".encode()
+
+    async def test_introduced(self) -> None:
+        """The header is taken to its last byte and not one further."""
+        opened = ensureDeferred(self.channels.open())
+        await self.assertFailure(opened, ConnectFailed)
+        for pieces in ([self.header() + b"data"], [bytes((each,)) for each in self.header()]):
+            port = self.channels.passive()
+            client = self.client(port)
+            for piece in pieces:
+                client.sendall(piece)
+                await turns(0.001)
+            await turns()
+            stream = await self.channels.open()
+            if len(pieces) == 1:
+                self.assertEqual(await stream.read(100), b"data")
+            await stream.write(b"x")
+            self.assertEqual(client.recv(1), b"x")
+            stream.abort()
+        self.assertEqual(self.channels.strangers, 0)
+
+    async def test_binary(self) -> None:
+        """Version 2 does it too; a command may be waiting already."""
+        port = self.channels.passive()
+        opened = ensureDeferred(self.channels.open())
+        addresses = bytes((192, 0, 2, 1, 198, 51, 100, 7)) + struct.pack("!HH", 40000, 50000)
+        header = b"\r\n\r\n\0\r\nQUIT\n" + struct.pack("!BBH", 0x21, 0x11, 12) + addresses
+        client = self.client(port)
+        client.sendall(header[:14])
+        await turns()
+        client.sendall(header[14:] + b"d")
+        stream = await opened
+        self.assertEqual(await stream.read(100), b"d")
+        stream.abort()
+
+    async def test_anothersClient(self) -> None:
+        """A connection that the proxy passes on for somebody else is a stranger's."""
+        port = self.channels.passive()
+        thief = self.client(port)
+        thief.sendall(self.header("192.0.2.2"))
+        await turns()
+        self.assertReset(thief)
+        self.assertEqual(self.violations, [("stranger on data port", "192.0.2.2")])
+        self.assertTrue(self.channels.isArmed)
+
+    async def test_untrusted(self) -> None:
+        """Who is no trusted proxy may say what he likes."""
+        port = self.channels.passive()
+        thief = self.client(port, STRANGER)
+        await turns()
+        self.assertReset(thief)
+        self.assertEqual(self.channels.strangers, 1)
+
+    async def test_nonsense(self) -> None:
+        """No header, half a header, a health check: closed, and the listening goes on."""
+        port = self.channels.passive()
+        for said in (b"HELLO", b"PROXY UNKNOWN\r\n", b"PROXY TCP4 x\r\n", b""):
+            client = self.client(port)
+            client.sendall(said)
+            if not said:
+                client.shutdown(socket.SHUT_WR)
+            await turns()
+            self.assertReset(client)
+        self.client(port).sendall(self.header())
+        await turns()
+        (await self.channels.open()).abort()
+
+    async def test_silence(self) -> None:
+        """A few that say nothing may wait, for a few seconds; more are turned away."""
+        self.patch(introduction, "HEADER_TIMEOUT", 0.2)
+        before = openDescriptors()
+        port = self.channels.passive()
+        silent = []
+        for _ in range(6):
+            silent.append(self.client(port))
+            await turns(0.005)
+        self.assertEqual(self.channels.strangers, 2)
+        await turns(0.5)
+        for client in silent:
+            self.assertReset(client)
+        self.client(port)
+        await turns()
+        self.channels.reset()
+        await turns()
+        for sock in self.sockets:
+            sock.close()
+        self.assertEqual(openDescriptors(), before)
 
 
 class DescriptorExhaustionTests(ChannelTests):
@@ -419,6 +561,30 @@ class ActiveTests(ChannelTests):
             with self.assertRaises(PermissionDenied):
                 self.channels.active(HOME, port)
         self.assertFalse(self.channels.isArmed)
+
+    async def test_unspecifiedIsThePeer(self) -> None:
+        """An address that says nothing is the peer's own, as lftp and others mean it."""
+        for host in ("0.0.0.0", "::", "::ffff:0.0.0.0"):
+            self.channels.active(host, self.port)
+            stream = await self.channels.open()
+            self.assertFalse(self.channels.isForeign)
+            self.listening.accept()[0].close()
+            stream.abort()
+
+    async def test_foreignTarget(self) -> None:
+        """With FXP allowed another server is connected to, if it is in the networks."""
+        other = socket.create_server((STRANGER, 0))
+        self.sockets.append(other)
+        port = other.getsockname()[1]
+        channels = self.build(allowForeign=(ipaddress.ip_network("127.0.0.9"),))
+        channels.active(STRANGER, port)
+        (await channels.open()).abort()
+        self.assertTrue(channels.isForeign)
+        for host in ("127.0.0.10", "10.0.0.1", "::1"):
+            with self.assertRaises(PermissionDenied):
+                channels.active(host, port)
+        with self.assertRaises(PermissionDenied):
+            channels.active(STRANGER, 1023)
 
     async def test_mappedAddressIsThePeer(self) -> None:
         """EPRT with the IPv4-mapped form of the peer's address is the peer."""

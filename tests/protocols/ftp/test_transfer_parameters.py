@@ -4,12 +4,14 @@ PORT, EPRT, PASV, EPSV, TYPE, STRU, MODE, OPTS.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.errors import ConnectFailed, OperationNotSupported
-from filehub.events import ProtocolViolation
+from filehub.events import PassivePortsExhausted, ProtocolViolation
+from filehub.protocols.ftp.passive import NoPortFree
 from filehub.protocols.ftp.settings import FTPSettings
 from tests.protocols.ftp.doubles import Client
 
@@ -64,7 +66,23 @@ class ActiveTests(SynchronousTestCase):
     def test_foreignAllowed(self) -> None:
         """With FXP allowed another address is taken; a privileged port still is not."""
         client = Client(FTPSettings(allowFXP=True)).logIn()
-        self.assertEqual(client.codes(["PORT 192,0,2,9,4,1", "PORT 192,0,2,9,0,25"]), [200, 504])
+        self.assertEqual(client.codes(["PORT 10,0,0,9,4,1", "PORT 10,0,0,9,0,25"]), [200, 504])
+        # What only this machine can reach is not anybody's server.
+        self.assertEqual(client.codes(["PORT 127,0,0,1,4,1", "EPRT |2|fe80::1|2000|"]), [501, 501])
+
+    def test_foreignNetworks(self) -> None:
+        """Or only those of some networks."""
+        networks = (ipaddress.ip_network("203.0.113.0/24"),)
+        client = Client(FTPSettings(allowFXP=networks)).logIn()
+        lines = ["PORT 203,0,113,9,4,1", "PORT 203,0,114,9,4,1", "EPRT |1|203.0.113.9|2000|"]
+        self.assertEqual(client.codes(lines), [200, 501, 200])
+
+    def test_unspecified(self) -> None:
+        """An address that says nothing is the client's own."""
+        for line in ("PORT 0,0,0,0,4,1", "EPRT |1|0.0.0.0|2000|", "EPRT |2|::|2000|"):
+            self.assertEqual(self.client.code(line), 200)
+        six = Client(peer="2001:db8::1", local="2001:db8::2").logIn()
+        self.assertEqual(six.code("EPRT |2|::|2000|"), 200)
 
 
 class PassiveTests(SynchronousTestCase):
@@ -109,8 +127,12 @@ class PassiveTests(SynchronousTestCase):
 
     def test_exhausted(self) -> None:
         """T-D6: no free port is 425, and the session goes on."""
-        self.client.data.problem = ConnectFailed("no passive port free")
+        self.client.data.problem = NoPortFree()
         self.assertEqual(self.client.codes(["PASV", "EPSV", "NOOP"]), [425, 425, 200])
+        self.assertEqual(len(self.client.events(PassivePortsExhausted)), 2)
+        self.client.data.problem = ConnectFailed("no descriptor")
+        self.assertEqual(self.client.code("PASV"), 425)
+        self.assertEqual(len(self.client.events(PassivePortsExhausted)), 2)
 
     def test_all(self) -> None:
         """T-D7: after EPSV ALL only EPSV works, also after a transfer."""
