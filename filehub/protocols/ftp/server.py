@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
-    IAddress,
     IConsumer,
     IPushProducer,
     ISystemHandle,
@@ -26,13 +25,14 @@ from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded, TransferError
 from filehub.events import ProtocolViolation
-from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
+from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
 from filehub.logins import LoginPortal
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.admission import UncountedSlot, addressOf
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.external import ExternalAddresses
 from filehub.protocols.ftp.listener import DataConnections, Listener
-from filehub.protocols.ftp.passive import PassivePorts, canonicalHost
+from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.ftp.verbs import enabledVerbs
@@ -87,11 +87,11 @@ class FTPProtocol(Protocol):
             return
         self._tune()
         try:
-            local = _addressOf(transport.getHost())
+            local = addressOf(transport.getHost())
             behind = getattr(transport, "socketHost", None)
             # Data connections come to an address of this machine, not of a proxy's.
-            own = local if behind is None else _addressOf(behind())
-            slot = self.factory.admit(_addressOf(transport.getPeer()), own, self._disconnect)
+            own = local if behind is None else addressOf(behind())
+            slot = self.factory.admit(addressOf(transport.getPeer()), own, self._disconnect)
         except LimitExceeded as error:
             transport.write(encodeReply(replies.failure(error)))
             transport.loseConnection()
@@ -370,45 +370,6 @@ class FTPProtocol(Protocol):
         self._waiting = None
 
 
-def _addressOf(address: IAddress) -> Address:
-    """The form in which the rest of the program knows addresses."""
-    host = getattr(address, "host", "127.0.0.1")
-    try:
-        if host.startswith("::ffff:"):
-            host = canonicalHost(host)
-    except ValueError:
-        pass
-    return Address(host, getattr(address, "port", 0))
-
-
-class _OpenSlot:
-    """A place in a server without limits; see L{ISessionSlot}."""
-
-    __slots__ = ("connection",)
-
-    def __init__(self, connection: ConnectionInfo) -> None:
-        self.connection = connection
-
-    def secured(self) -> None:
-        """The control channel is encrypted now."""
-        known = self.connection
-        self.connection = ConnectionInfo(
-            known.protocol, known.sessionId, known.peer, known.local, True
-        )
-
-    def loggedIn(self, account: IFileAccount) -> None:
-        """There are no limits."""
-
-    def loggedOut(self) -> None:
-        """There are no limits."""
-
-    def doing(self, activity: str) -> None:
-        """Nobody looks."""
-
-    def leave(self, reason: str) -> None:
-        """There are no limits."""
-
-
 class FTPFactory(Factory):
     """
     Serves FTP to those whom a portal lets in.
@@ -475,7 +436,7 @@ class FTPFactory(Factory):
         """
         if self._sessions is not None:
             return self._sessions.admit("ftp", peer, local, secure=False, disconnect=disconnect)
-        slot: Any = _OpenSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
+        slot: Any = UncountedSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
         return slot  # type: ignore[no-any-return]
 
     def startFactory(self) -> None:
