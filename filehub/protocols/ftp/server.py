@@ -110,10 +110,16 @@ class FTPProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client, in any fragmentation."""
-        if self._tls is not None:
-            data = self._decrypted(self._tls, data)
-        if self._session is None or self._isClosing:
-            return
+        tls = self._tls
+        if tls is not None:
+            data = self._decrypted(tls, data)
+        if self._session is not None and not self._isClosing:
+            self._take(data)
+        if tls is not None and tls.hasEnded and tls is self._tls:
+            self.close()
+
+    def _take(self, data: bytes) -> None:
+        """What the client said, in the clear or decrypted."""
         # Bytes alone are no activity; the reply to a whole command is.
         self._decoder.feed(data)
         if self._decoder.refusals:
@@ -252,7 +258,7 @@ class FTPProtocol(Protocol):
     # --- TLS
 
     def _decrypted(self, tls: TLSLayer, data: bytes) -> bytes:
-        """What was said in these bytes; ends the connection if TLS has ended or failed."""
+        """What was said in these bytes; ends the connection if TLS has failed."""
         wasOpen = tls.isOpen
         try:
             said = tls.receive(data)
@@ -262,11 +268,7 @@ class FTPProtocol(Protocol):
             return b""
         if tls.isOpen and not wasOpen and not self._isClosing:
             self._limit(self.factory.settings.loginTimeout, self._loginTimedOut)
-        if self._isClearing:
-            return self._cleared(tls, said)
-        if tls.hasEnded:
-            self.close()
-        return said
+        return self._cleared(tls, said) if self._isClearing else said
 
     def _cleared(self, tls: TLSLayer, said: bytes) -> bytes:
         """TLS is being taken off: nothing may be said before the client's close_notify."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.cred.credentials import IAnonymous
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
@@ -20,7 +20,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from filehub.accounts.records import AccountLimits
-from filehub.credentials import AccountRequired, IAccountPassword
+from filehub.credentials import (
+    AccountRequired,
+    IAccountPassword,
+    ICertificate,
+    PasswordRequired,
+)
 from filehub.errors import Aborted, ConnectFailed, PeerGone
 from filehub.events import Event
 from filehub.interfaces import IEventSink, IFileAccount
@@ -54,6 +59,8 @@ class Users:
     @ivar asked: all credentials that were shown.
     @ivar loggedOut: names of avatars that were ended.
     @ivar held: if set, logins are answered when it is fired.
+    @ivar owner: whose name any client certificate proves; L{None} if nobody looks at
+        them.
     @ivar mistake: raised instead of an answer.
     """
 
@@ -66,6 +73,8 @@ class Users:
         self.mistake: Exception | None = None
         self.home = ROOT
         self.limits = AccountLimits()
+        self.requiresTLS = False
+        self.owner: bytes | None = None
 
     def login(self, credentials: Any, mind: Any, *interfaces: Any) -> Deferred[Any]:
         self.asked.append(credentials)
@@ -79,6 +88,13 @@ class Users:
             return fail(self.mistake)
         if IAnonymous.providedBy(credentials):
             return self._grant("anonymous")
+        if ICertificate.providedBy(credentials):
+            if self.owner is None:
+                return fail(UnhandledCredentials())
+            if credentials.username == self.owner:
+                return self._grant(self.owner.decode())
+            known = credentials.username in (b"ann", b"bob")
+            return fail(PasswordRequired() if known else UnauthorizedLogin())
         name, password = credentials.username, credentials.password
         if (name, password) == (b"ann", b"secret"):
             return self._grant("ann")
@@ -91,6 +107,7 @@ class Users:
 
     def _grant(self, name: str) -> Deferred[Any]:
         account = Account(name, self.fileSystem, self.home, self.limits)
+        account.requiresTLS = self.requiresTLS
         return succeed((IFileAccount, account, lambda: self.loggedOut.append(name)))
 
 
@@ -296,6 +313,7 @@ class Client:
         local: str = "192.0.2.254",
         fileSystem: Any = None,
         sessions: Any = None,
+        certificates: Any = None,
     ) -> None:
         self.clock = Clock()
         self.tree = MemoryTree()
@@ -303,7 +321,12 @@ class Client:
         self.sink = Sink()
         self.data = Data()
         self.factory = FTPFactory(
-            self.clock, self.users, settings, sink=self.sink, sessions=sessions
+            self.clock,
+            self.users,
+            settings,
+            sink=self.sink,
+            sessions=sessions,
+            certificates=certificates,
         )
         self.factory.listener.openData = lambda connection, listener: self.data
         self.factory.listener.now = lambda: 1_700_000_000.0
