@@ -264,6 +264,20 @@ class IChecksums(Interface):
         """
 
 
+class ICaseFolding(Interface):
+    """Names that differ in case only, for clients that do not know which is right."""
+
+    async def foldCase(path: VirtualPath) -> VirtualPath:
+        """
+        The path of something that is there and whose names differ from those of
+        C{path} in case at most.  The right case counts most; of several others, the
+        first in the order of their letters.  Links are not followed: below one, the
+        names are given back as they are.
+
+        @raise NotFound: there is nothing, or nothing that the account may read.
+        """
+
+
 class IDescriptorBacked(Interface):
     """On read and write handles: there is a kernel file behind it."""
 
@@ -434,6 +448,7 @@ class ISessionRegistry(Interface):
 
 
 __all__ = [
+    "ICaseFolding",
     "IChecksums",
     "IDescriptorBacked",
     "IDirectoryCredentials",

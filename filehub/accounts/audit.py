@@ -14,6 +14,7 @@ from filehub.attributes import AttributeChanges, Disposition, FileAttributes, Sp
 from filehub.credentials import ConnectionInfo
 from filehub.events import Denied, NameChanged
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IDirectoryHandle,
     IEventSink,
@@ -148,3 +149,7 @@ class AuditedFileSystem:
         """See L{IChecksums.digest}."""
         work = IChecksums(self._inner).digest(path, algorithm, offset, length)
         return await self._told("digest", work)
+
+    async def foldCase(self, path: VirtualPath) -> VirtualPath:
+        """See L{ICaseFolding.foldCase}."""
+        return await self._told("foldCase", ICaseFolding(self._inner).foldCase(path))

@@ -42,8 +42,15 @@ from filehub.attributes import (
     FileAttributes,
     SpaceUsage,
 )
-from filehub.errors import AlreadyExists, FileSystemError, InvalidName, PermissionDenied
+from filehub.errors import (
+    AlreadyExists,
+    FileSystemError,
+    InvalidName,
+    NotFound,
+    PermissionDenied,
+)
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IDirectoryHandle,
     IFileSystem,
@@ -114,10 +121,22 @@ GUARDED: Final[dict[str, tuple[Row, ...]]] = {
     ),
     # IChecksums
     "digest": (Row("path", True, P.RETRIEVE),),
+    # ICaseFolding: what counts is what may be done with what is found.
+    "foldCase": (Row("path", True, P.RETRIEVE),),
 }
 
 #: The optional interfaces that are guarded, each provided only if the inner one is.
-CAPABILITIES: Final = (IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
+CAPABILITIES: Final = (
+    IRandomAccess,
+    ISymbolicLinks,
+    ISpaceUsage,
+    IServerSideCopy,
+    IChecksums,
+    ICaseFolding,
+)
+
+#: How often a name in another case may lead to a link, behind which it goes on.
+_MAXIMUM_FOLDINGS: Final = 8
 
 
 class Denial(PermissionDenied):
@@ -328,6 +347,31 @@ class GuardedFileSystem:
         """See L{IChecksums.digest}."""
         canonical = await self._admit(GUARDED["digest"][0], path)
         return await IChecksums(self._inner).digest(canonical, algorithm, offset, length)
+
+    async def foldCase(self, path: VirtualPath) -> VirtualPath:
+        """
+        See L{ICaseFolding.foldCase}.  What may not be read is not there: neither in
+        what is said nor in the directories that are looked into for a name.
+        """
+        row, folding = GUARDED["foldCase"][0], ICaseFolding(self._inner)
+        asked = self._policy.permissionsFor(path)
+        found = path
+        try:
+            for _ in range(_MAXIMUM_FOLDINGS):
+                canonical = await self._admit(row._replace(every=NOTHING), found)
+                if found is path:
+                    asked = self._policy.permissionsFor(canonical)
+                found = await folding.foldCase(canonical)
+                if found == canonical:
+                    break
+            if row.every in self._policy.permissionsFor(found):
+                return found
+        except FileSystemError:
+            if row.every in asked:
+                raise
+        if row.every in asked:
+            raise NotFound(path)
+        raise self._denial(path, path, f"needs {formatPermissions(row.every)}")
 
 
 _STORING: Final = GUARDED["openForWriting"][0]._replace(every=P.STORE)

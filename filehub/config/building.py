@@ -31,6 +31,7 @@ from filehub.config.ftp import ftpSettings
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted, ruleOrigins
 from filehub.config.schema import Mount, Rule
+from filehub.config.tftpnames import nameSettings
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IFileSystem, IStorage
@@ -255,7 +256,7 @@ class _Builder:
             portRange=(ports.start, ports.stop - 1) if ports is not None else None,
             maximumBlksize=tftp.blksize,
             maximumWindow=tftp.windowsize,
-            backslashes=tftp.backslashes,
+            names=nameSettings(tftp),
             multicast=self._multicastSettings(),
         )
 

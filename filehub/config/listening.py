@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from filehub.config.tftpnames import RootPattern, TFTPClient, TFTPRule
 from filehub.config.values import (
     Count,
     ExternalValue,
@@ -83,6 +85,11 @@ class TFTP(Section):
     blksize: Annotated[int, Field(ge=8, le=65464)] = 65464
     windowsize: Annotated[int, Field(ge=1, le=65535)] = 64
     backslashes: bool = True
+    case: Literal["exact", "lower", "any"] = "exact"
+    rules: Path | None = None
+    client_roots: list[RootPattern] = []
+    rule: list[TFTPRule] = []
+    client: list[TFTPClient] = []
     multicast: Multicast = Multicast()
 
 

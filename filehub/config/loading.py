@@ -17,6 +17,7 @@ from filehub.accounts.hashes import isUsableHash
 from filehub.config.listeners import complaintAbout, fixedPort
 from filehub.config.places import Place, findPlaces, lineOf
 from filehub.config.schema import Configuration, Rule, keysAt
+from filehub.config.tftpnames import nameSettings
 from filehub.errors import ConfigurationError
 from filehub.paths import VirtualPath
 
@@ -157,6 +158,10 @@ def _checkListeners(loaded: LoadedConfiguration, complain: Any) -> None:
             if problem is not None:
                 complain(problem, *place, index)
             seen[stream, text] = dotted(place)
+    try:
+        nameSettings(values.tftp)
+    except ConfigurationError as error:
+        complain(str(error), "tftp", "rules" if values.tftp.rules else "rule")
 
 
 def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from filehub.attributes import Disposition, FileAttributes, SpaceUsage
 from filehub.errors import FileSystemError, InvalidName, NotFound, OperationNotSupported
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IRandomAccess,
     IServerSideCopy,
@@ -23,6 +24,7 @@ from filehub.interfaces import (
 )
 from filehub.paths import VirtualPath, decodeName, encodeName
 from filehub.vfs import _openat
+from filehub.vfs._casefold import foldOnDisk
 from filehub.vfs._digests import Digest
 from filehub.vfs._drafts import COPY_STEP, Draft, copyRange
 from filehub.vfs._localfile import LocalReadHandle, LocalWriteHandle
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-@implementer(IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
+@implementer(IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums, ICaseFolding)
 class LocalView:
     """
     @param owner: whose parts of broken uploads are shown.
@@ -149,6 +151,14 @@ class LocalView:
         """See L{ISpaceUsage.space}."""
         names = self._seen(path)
         return await self._hop(path, _space, self._tree.root.descriptor, names)
+
+    async def foldCase(self, path: VirtualPath) -> VirtualPath:
+        """See L{ICaseFolding.foldCase}."""
+        self._seen(path)
+        found = await self._hop(path, foldOnDisk, self._tree.root.descriptor, path.segments)
+        if found is None:
+            raise NotFound(path)
+        return found
 
     async def copy(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
         """See L{IServerSideCopy.copy}."""

@@ -216,3 +216,8 @@ class MemoryWriteHandle:
         part = self._tree.parts.get(self._key)
         if part is not None and part not in self._tree.continued:
             del self._tree.parts[self._key]
+
+
+def childrenOf(node: Node) -> dict[str, Node] | None:
+    """What is in a node; L{None} if it is a link."""
+    return None if node.type is FileType.SYMLINK else node.children

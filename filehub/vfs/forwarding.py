@@ -11,6 +11,7 @@ from zope.interface import Interface, implementer
 
 from filehub.attributes import AttributeChanges, Disposition, FileAttributes, SpaceUsage
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IDirectoryHandle,
     IFileSystem,
@@ -23,7 +24,14 @@ from filehub.interfaces import (
 )
 from filehub.paths import VirtualPath
 
-CAPABILITIES: Final = (IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
+CAPABILITIES: Final = (
+    IRandomAccess,
+    ISymbolicLinks,
+    ISpaceUsage,
+    IServerSideCopy,
+    IChecksums,
+    ICaseFolding,
+)
 
 
 @implementer(IFileSystem)
@@ -131,3 +139,7 @@ class ForwardingFileSystem:
     ) -> Coroutine[Any, Any, bytes]:
         """See L{IChecksums.digest}."""
         return IChecksums(self.inner).digest(path, algorithm, offset, length)
+
+    def foldCase(self, path: VirtualPath) -> Coroutine[Any, Any, VirtualPath]:
+        """See L{ICaseFolding.foldCase}."""
+        return ICaseFolding(self.inner).foldCase(path)

@@ -37,6 +37,7 @@ from filehub.errors import (
     TooManyLinks,
 )
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IDirectoryHandle,
     IFileSystem,
@@ -49,11 +50,13 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import ROOT, VirtualPath, encodeName
+from filehub.vfs._casefold import foldInMemory
 from filehub.vfs._memorynodes import (
     MemoryDirectoryHandle,
     MemoryReadHandle,
     MemoryWriteHandle,
     Node,
+    childrenOf,
 )
 
 _MAXIMUM_LINKS: Final = 40
@@ -185,7 +188,15 @@ class MemoryTree:
             raise NoSpace(path)
 
 
-@implementer(IFileSystem, IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
+@implementer(
+    IFileSystem,
+    IRandomAccess,
+    ISymbolicLinks,
+    ISpaceUsage,
+    IServerSideCopy,
+    IChecksums,
+    ICaseFolding,
+)
 class MemoryFileSystem:
     """
     A L{MemoryTree} as one account sees it; by default, of a tree of its own.
@@ -413,6 +424,16 @@ class MemoryFileSystem:
         if capacity is None:
             return SpaceUsage(1 << 62, None)
         return SpaceUsage(max(0, capacity - self.tree.used()), capacity)
+
+    async def foldCase(self, path: VirtualPath) -> VirtualPath:
+        """See L{ICaseFolding.foldCase}."""
+        found = foldInMemory(path.segments, self.tree.root, childrenOf)
+        if found is None:
+            raise NotFound(path)
+        if found == path.segments:
+            # As it is called: a link in the way is an error as for any other verb.
+            self.tree.find(path)
+        return VirtualPath(found)
 
     async def copy(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
         """See L{IServerSideCopy.copy}."""

@@ -30,6 +30,7 @@ from filehub.errors import (
     TooManyLinks,
 )
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IDirectoryHandle,
     IFileSystem,
@@ -47,7 +48,14 @@ _T = TypeVar("_T")
 #: How often a resolved path may lead into yet another mount.
 _MAXIMUM_CROSSINGS: Final = 40
 
-_CAPABILITIES: Final = (IRandomAccess, ISymbolicLinks, ISpaceUsage, IServerSideCopy, IChecksums)
+_CAPABILITIES: Final = (
+    IRandomAccess,
+    ISymbolicLinks,
+    ISpaceUsage,
+    IServerSideCopy,
+    IChecksums,
+    ICaseFolding,
+)
 
 #: Of a directory that exists only because something is mounted below it.
 _SYNTHESISED: Final = FileAttributes(FileType.DIRECTORY, 0, 0.0, mode=0o555)
@@ -311,6 +319,28 @@ class MountTable:
         sums, point, inner = self._capability(path, IChecksums)
         result: bytes = await self._at(point, sums.digest(inner, algorithm, offset, length))
         return result
+
+    async def foldCase(self, path: VirtualPath) -> VirtualPath:
+        """See L{ICaseFolding.foldCase}.  The names of mount points count too."""
+        folded = VirtualPath(each.casefold() for each in path.segments)
+        for mount in sorted(self._mounts.values(), key=lambda each: _preference(each.point, path)):
+            below = VirtualPath(each.casefold() for each in mount.point.segments)
+            folding = ICaseFolding(mount.fileSystem, None)
+            if folding is None or not folded.isWithin(below):
+                continue
+            rest = VirtualPath(path.segments[len(below.segments) :])
+            try:
+                found: VirtualPath = (await folding.foldCase(rest)).below(mount.point)
+            except NotFound:
+                continue
+            if self._lookUp(found) is mount:
+                return found
+        raise NotFound(path)
+
+
+def _preference(point: VirtualPath, path: VirtualPath) -> tuple[int, bool, tuple[str, ...]]:
+    """The deepest mount first, and of those the one that is spelt as it was asked for."""
+    return -len(point.segments), not path.isWithin(point), point.segments
 
 
 @implementer(IDirectoryHandle)

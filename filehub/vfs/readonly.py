@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from filehub.attributes import AttributeChanges, Disposition
 from filehub.errors import PermissionDenied
-from filehub.interfaces import IChecksums, ISpaceUsage, ISymbolicLinks
+from filehub.interfaces import ICaseFolding, IChecksums, ISpaceUsage, ISymbolicLinks
 from filehub.paths import VirtualPath
 from filehub.vfs.forwarding import ForwardingFileSystem
 
@@ -17,7 +17,7 @@ class ReadOnlyFileSystem(ForwardingFileSystem):
     """Reads go through, changes raise L{PermissionDenied}."""
 
     #: Links can be read.
-    capabilities = (ISymbolicLinks, ISpaceUsage, IChecksums)
+    capabilities = (ISymbolicLinks, ISpaceUsage, IChecksums, ICaseFolding)
 
     async def makeDirectory(self, path: VirtualPath) -> None:
         """Denied."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from filehub.attributes import AttributeChanges, Disposition, FileType
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IRandomAccess,
     IServerSideCopy,
@@ -111,6 +112,7 @@ CASES: list[tuple[str, Verb, str]] = [
     ("makeLink", lambda fs, p: ISymbolicLinks(fs).makeLink(p("new"), "file"), "w"),
     ("space", lambda fs, p: ISpaceUsage(fs).space(p("file")), LETTERS),
     ("copy", lambda fs, p: IServerSideCopy(fs).copy(p("file"), p("new"), replace=False), ""),
+    ("foldCase", lambda fs, p: ICaseFolding(fs).foldCase(p("FILE")), "r"),
     ("digest", lambda fs, p: IChecksums(fs).digest(p("file"), "md5"), "r"),
 ]
 MODE = AttributeChanges(mode=0o600)

@@ -171,7 +171,7 @@ class ListenerTests(BuildingCase):
         found = tftp.settings
         self.assertEqual(
             (found.write, found.singlePort, found.portRange, found.maximumBlksize,
-             found.maximumWindow, found.backslashes),
+             found.maximumWindow, found.names.backslashes),
             ("create", True, (6000, 6009), 1024, 8, False),
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from filehub.errors import (
     TooManyLinks,
 )
 from filehub.interfaces import (
+    ICaseFolding,
     IChecksums,
     IRandomAccess,
     IServerSideCopy,
@@ -257,3 +258,30 @@ class CapabilityContract(ContractCase):
             await self.assertRaisesLater(OperationNotSupported, sums.digest(at("f"), algorithm))
         await self.assertRaisesLater(NotFound, sums.digest(at("no"), "md5"))
         await self.assertRaisesLater(IsADirectory, sums.digest(at("/"), "md5"))
+
+    async def test_foldCase(self) -> None:
+        """Names in another case are found: the exact one first, else always the same."""
+        fileSystem = self.makeFileSystem()
+        folding = ICaseFolding(fileSystem)
+        verifyObject(ICaseFolding, folding, tentative=True)
+        for name in ("d", "D", "d/Sub"):
+            await fileSystem.makeDirectory(at(name))
+        for name in ("d/Sub/f.TXT", "D/x", "\u00c4", "B", "b"):
+            await write(fileSystem, name, b"")
+        for asked, found in (
+            ("b", "b"), ("B", "B"), ("D/SUB/F.txt", "d/Sub/f.TXT"), ("d/X", "D/x"),
+            ("d/sub", "d/Sub"), ("\u00e4", "\u00c4"), ("/", "/"),
+        ):  # fmt: skip
+            self.assertEqual(await folding.foldCase(at(asked)), at(found), asked)
+        for asked in ("no", "d/sub/no", "d/no/f.txt", "b/x", "d/sub/f.txt/x"):
+            await self.assertRaisesLater(NotFound, folding.foldCase(at(asked)))
+
+    async def test_foldCaseAtLinks(self) -> None:
+        """What is behind a link is given back as it was asked for, for who may follow."""
+        fileSystem = self.makeFileSystem(links="within-root")
+        await fileSystem.makeDirectory(at("d"))
+        await write(fileSystem, "d/f", b"")
+        await ISymbolicLinks(fileSystem).makeLink(at("Link"), "d")
+        folding = ICaseFolding(fileSystem)
+        self.assertEqual(await folding.foldCase(at("LINK/F")), at("Link/F"))
+        await self.assertRaisesLater(TooManyLinks, folding.foldCase(at("Link/F")))

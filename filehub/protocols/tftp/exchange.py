@@ -4,7 +4,7 @@ One request from login to logout: the session, its port, its file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, cast
 
 from twisted.cred.error import LoginFailed
@@ -22,7 +22,7 @@ from filehub.interfaces import IFileAccount, ISessionSlot
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.tftp import replies, wire
 from filehub.protocols.tftp.groups import Groups
-from filehub.protocols.tftp.names import pathOf
+from filehub.protocols.tftp.names import Naming
 from filehub.protocols.tftp.options import Bounds, negotiate
 from filehub.protocols.tftp.ports import OwnPort, Port, SharedPort
 from filehub.protocols.tftp.receiver import Receiver
@@ -42,6 +42,7 @@ class House(Protocol):
     portal: Portal
     settings: TFTPSettings
     groups: Groups | None
+    naming: Naming
 
     def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
         """The most that is granted on the way that this request came."""
@@ -189,26 +190,28 @@ class Exchange:
         )
         account = cast(IFileAccount, avatar)
         self._account = account
-        path = pathOf(request.filename, account.home, backslashes=house.settings.backslashes)
-        self._path = path
+        places = await house.naming.placesOf(
+            request.filename, account, self.connection, write=request.write
+        )
+        self._path = path = places[-1]
         if slot is not None:
             slot.loggedIn(account)
             slot.doing(f"{'WRQ' if request.write else 'RRQ'} {path}")
         if not request.write:
-            return await self._download(account, path)
+            return await self._download(account, places)
         if house.settings.write == "deny":
             raise PermissionDenied(path)
-        return await self._upload(account, path)
+        return await self._upload(account, places)
 
-    async def _download(self, account: IFileAccount, path: VirtualPath) -> Session:
+    async def _download(self, account: IFileAccount, places: Sequence[VirtualPath]) -> Session:
         house, request = self._house, self.request
-        handle = await account.fileSystem.openForReading(path)
+        self._path, handle = await house.naming.open(account, places)
         self._close = handle.close
         octet = request.mode is wire.Mode.OCTET
         bounds = house.boundsFor(self.datagram, write=False)
         if octet and house.groups is not None:
             seat = house.groups.join(
-                self, self.started, request, self.datagram, bounds, account, path, handle
+                self, self.started, request, self.datagram, bounds, account, self._path, handle
             )
             if seat is not None:
                 member = seat.session
@@ -225,14 +228,15 @@ class Exchange:
         self._moved = lambda: sender.nbytes
         return sender
 
-    async def _upload(self, account: IFileAccount, path: VirtualPath) -> Session:
+    async def _upload(self, account: IFileAccount, places: Sequence[VirtualPath]) -> Session:
         house, request = self._house, self.request
         replace = house.settings.write == "overwrite"
         terms = negotiate(request, house.boundsFor(self.datagram, write=True), None)
-        handle = await account.fileSystem.openForWriting(
-            path,
+        self._path, handle = await house.naming.create(
+            account,
+            places,
             Disposition.REPLACE if replace else Disposition.CREATE,
-            sizeHint=terms.tsize,
+            terms.tsize,
         )
         self._close = handle.abort
         port = self.port = house.openPort(self.datagram, self, terms.blksize)

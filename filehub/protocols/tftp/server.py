@@ -29,6 +29,7 @@ from filehub.protocols.tftp.gate import RequestGate, isLoopback
 from filehub.protocols.tftp.groups import Groups
 from filehub.protocols.tftp.hub import Hub
 from filehub.protocols.tftp.listening import openListener
+from filehub.protocols.tftp.names import Naming
 from filehub.protocols.tftp.options import Bounds
 from filehub.protocols.tftp.ports import OwnPort, PortOwner, SharedPort
 from filehub.protocols.tftp.settings import TFTPSettings
@@ -146,6 +147,7 @@ class TFTPService(Service):
         self._clients: Counter[str] = Counter()
         self._all: set[Exchange] = set()
         self._gate = self._newGate()
+        self.naming = Naming(settings.names, self.clock.seconds)
         self._numbers = itertools.count(1)
         self._sweeping: Deadline | None = None
         self._misses = 0

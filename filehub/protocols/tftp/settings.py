@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from filehub.errors import ConfigurationError
+from filehub.protocols.tftp.names import PLAIN_NAMES, NameSettings
 from filehub.protocols.tftp.wire import MAXIMUM_BLKSIZE
 
 WritePolicy = Literal["deny", "create", "overwrite"]
@@ -82,7 +83,7 @@ class TFTPSettings:
     @ivar fitInterface: grant no blocks that the arrival interface would fragment.
     @ivar maximumWindow: the most blocks of a window that are granted.
     @ivar maximumInFlight: the most octets in a window, whatever was asked.
-    @ivar backslashes: read C{\\} as C{/}, as Windows loaders mean it.
+    @ivar names: how file names are read.
     @ivar answerBroadcast: answer requests to broadcast and multicast addresses
         (RFC 1123 4.2.3.5 says not to).
     @ivar initialTimeout: seconds until the first packet is repeated.
@@ -113,7 +114,7 @@ class TFTPSettings:
     fitInterface: bool = True
     maximumWindow: int = 64
     maximumInFlight: int = 1 << 20
-    backslashes: bool = True
+    names: NameSettings = PLAIN_NAMES
     answerBroadcast: bool = False
     initialTimeout: float = 1.0
     minimumTimeout: float = 0.02
