@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "passwd": ("filehub.cli.passwd", "Make the hash of a password for the configuration file."),
     "user": ("filehub.cli.accounts", "Make, change and import accounts in a database."),
     "group": ("filehub.cli.accounts", "Make and change groups in a database."),
+    "tftp-rules": ("filehub.cli.tftprules", "Import and try rules for names in TFTP requests."),
     "get": ("filehub.cli.files", "Download a file or tree."),
     "put": ("filehub.cli.files", "Upload a file or tree."),
     "cp": ("filehub.cli.files", "Copy between any two places."),
@@ -39,7 +40,9 @@ class _LazyGroup(click.Group):
         place = _COMMANDS.get(cmd_name)
         if place is None:
             return None
-        command: click.Command = getattr(importlib.import_module(place[0]), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(place[0]), cmd_name.replace("-", "")
+        )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from filehub.paths import VirtualPath, decodeName
@@ -84,15 +84,16 @@ def _walk(directory: int, segments: tuple[str, ...], top: bool) -> tuple[str, ..
     return None
 
 
-def _present(directory: int, name: str) -> list[str]:
+def _present(directory: int, name: str) -> Iterator[str]:
+    """The names to try; where the very same one leads on, nothing else is looked for."""
     try:
         _openat.statEntry(directory, os.fsencode(name))
     except (OSError, UnicodeEncodeError):
         pass
     else:
-        # Mostly all but one name of a path are right: nothing needs to be read for those.
-        return [name]
+        yield name
     try:
-        return twins(name, map(decodeName, _openat.listNames(directory)))
+        found = twins(name, map(decodeName, _openat.listNames(directory)))
     except OSError:
-        return []
+        return
+    yield from (each for each in found if each != name)

@@ -347,3 +347,46 @@ class ExitTests(SynchronousTestCase):
         for _, status, meaning in EXIT_STATUS:
             self.assertIn(f"{status:>2}  ", text)
             self.assertTrue(meaning)
+
+
+class TFTPRulesTests(CommandCase):
+    """C{filehub tftp-rules}."""
+
+    def test_import(self) -> None:
+        """A map file comes out as tables; one with a mistake as a line that says where."""
+        path = self.folder / "map"
+        path.write_text("rg \\\\ /\n# nothing\naP .\n")
+        result = self.command("tftp-rules", "import", str(path))
+        self.assertEqual(
+            result.stdout,
+            "[[tftp.rule]]\nmatch = '\\\\'\nreplace = '/'\nrepeat = 'again'\n\n"
+            "[[tftp.rule]]\nmatch = '.'\nthen = 'deny'\nverbs = ['put']\n",
+        )
+        path.write_text("rg \\\\ /\nwhat . .\n")
+        said = self.refused("tftp-rules", "import", str(path), status=1)
+        self.assertIn("map: line 2: found operation 'what'", said)
+
+    def test_try(self) -> None:
+        """What becomes of a name is said step by step."""
+        path = self.folder / "filehub.toml"
+        path.write_text(
+            f"[tftp]\nlisten = [\"udp:0\"]\nclient_roots = ['/clients/\\mac']\n"
+            "[[tftp.rule]]\nmatch = '^'\nreplace = '\\ip/'\nthen = 'found'\n"
+            "[[tftp.rule]]\nmatch = 'x'\nreplace = 'y'\n"
+            "[[tftp.rule]]\nmatch = 'secret'\nthen = 'deny'\n"
+            f'[[mount]]\npath = "/"\nsource = "{self.folder.as_uri()}"\n'
+        )
+        result = self.command(
+            "tftp-rules", "try", str(path), "boot\\x", "--mac", "52:54:00:12:34:56"
+        )
+        self.assertEqual(
+            result.stdout.splitlines(),
+            [
+                "asked for: 192.0.2.1/boot\\x",
+                "rewritten: boot\\y",
+                "first:     /clients/52-54-00-12-34-56/boot/y",
+                "then:      HOME/boot/y",
+            ],
+        )
+        result = self.command("tftp-rules", "try", str(path), "secret")
+        self.assertEqual((result.exit_code, result.stdout.splitlines()[-1][:7]), (1, "denied:"))
