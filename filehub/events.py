@@ -62,6 +62,13 @@ class SessionEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientNamed(Event):
+    """@ivar program: what the client says it is: untrusted text."""
+
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedIn(Event):
     account: str
 

@@ -341,11 +341,25 @@ class IFileAccount(Interface):
     fileSystem = Attribute("An L{IFileSystem}: audited, guarded, the account's own view.")
     limits = Attribute("An L{ISessionLimits}.")
     requiresTLS: bool = Attribute("Are data connections to be encrypted, too?")
+    mounts = Attribute("Where in C{fileSystem} storages are mounted: some L{VirtualPath}s.")
 
     def permissionLetters(path: VirtualPath) -> str:
         """
         What this account may do at C{path}, in the letters C{elradfmwMT}; feeds the
         C{perm} fact of RFC 3659.  Advisory: the guard decides.
+        """
+
+
+class ILiteralView(Interface):
+    """
+    Optional, asked of an account's file system, which follows links: for work on whole
+    trees, where a link that somebody puts in the way must not lead elsewhere.
+    """
+
+    def literalView() -> IFileSystem:
+        """
+        The same file system with the same permissions, but no method follows any link:
+        paths have to be L{resolved<IFileSystem.resolve>}.
         """
 
 
@@ -456,6 +470,7 @@ __all__ = [
     "IEventSink",
     "IFileAccount",
     "IFileSystem",
+    "ILiteralView",
     "IPermissionPolicy",
     "IRandomAccess",
     "IRateLimiter",

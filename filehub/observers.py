@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from filehub.credentials import ConnectionInfo
 from filehub.events import (
+    ClientNamed,
     Denied,
     Direction,
     Event,
@@ -88,6 +89,7 @@ _LEVELS: Final[dict[type[Event], LogLevel]] = {
     SessionStarted: LogLevel.debug,
     SessionEnded: LogLevel.debug,
     SessionRefused: LogLevel.warn,
+    ClientNamed: LogLevel.info,
     LoggedIn: LogLevel.info,
     LoginRefused: LogLevel.warn,
     Denied: LogLevel.info,

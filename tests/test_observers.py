@@ -20,6 +20,7 @@ from filehub import events, observers
 from filehub.credentials import Address, ConnectionInfo
 from filehub.errors import ConfigurationError
 from filehub.events import (
+    ClientNamed,
     Denied,
     Direction,
     Event,
@@ -78,6 +79,7 @@ def allEvents(text: str) -> list[Event]:
         SessionStarted(CLIENT),
         SessionRefused(CLIENT, text),
         SessionEnded(CLIENT, text, text, 1.5),
+        ClientNamed(CLIENT, text),
         LoggedIn(CLIENT, text),
         LoginRefused(CLIENT, text, text),
         Denied(CLIENT, text, "stat", path, text),

@@ -4,6 +4,8 @@ The avatar.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zope.interface import implementer
 
 from filehub.accounts.records import AccountLimits
@@ -16,7 +18,7 @@ from filehub.permissions import formatPermissions
 class FileAccount:
     """See L{IFileAccount}."""
 
-    __slots__ = ("_policy", "fileSystem", "home", "limits", "name", "requiresTLS")
+    __slots__ = ("_policy", "fileSystem", "home", "limits", "mounts", "name", "requiresTLS")
 
     def __init__(
         self,
@@ -26,12 +28,14 @@ class FileAccount:
         policy: IPermissionPolicy,
         limits: AccountLimits,
         requiresTLS: bool = False,
+        mounts: Sequence[VirtualPath] = (),
     ) -> None:
         self.name = name
         self.home = home
         self.fileSystem = fileSystem
         self.limits = limits
         self.requiresTLS = requiresTLS
+        self.mounts = mounts
         self._policy = policy
 
     def permissionLetters(self, path: VirtualPath) -> str:

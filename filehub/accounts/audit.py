@@ -19,6 +19,7 @@ from filehub.interfaces import (
     IDirectoryHandle,
     IEventSink,
     IFileSystem,
+    ILiteralView,
     IRandomAccess,
     IReadHandle,
     IServerSideCopy,
@@ -49,9 +50,13 @@ class AuditedFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
-        if interface in CAPABILITIES and interface(self._inner, None) is not None:
-            return self
-        return None
+        known = interface is ILiteralView or interface in CAPABILITIES
+        return self if known and interface(self._inner, None) is not None else None
+
+    def literalView(self) -> AuditedFileSystem:
+        """See L{ILiteralView.literalView}."""
+        inner = ILiteralView(self._inner).literalView()
+        return AuditedFileSystem(inner, self._sink, self._connection, self._account)
 
     async def _told(self, verb: str, work: Coroutine[Any, Any, _T]) -> _T:
         try:

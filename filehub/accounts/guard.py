@@ -54,6 +54,7 @@ from filehub.interfaces import (
     IChecksums,
     IDirectoryHandle,
     IFileSystem,
+    ILiteralView,
     IPermissionPolicy,
     IRandomAccess,
     IReadHandle,
@@ -152,25 +153,37 @@ class Denial(PermissionDenied):
         self.reason = reason
 
 
-@implementer(IFileSystem)
+@implementer(IFileSystem, ILiteralView)
 class GuardedFileSystem:
     """See this module's introduction."""
 
     def __init__(
-        self, inner: IFileSystem, policy: IPermissionPolicy, *, anyNames: bool = False
+        self,
+        inner: IFileSystem,
+        policy: IPermissionPolicy,
+        *,
+        anyNames: bool = False,
+        follows: bool = True,
     ) -> None:
         """
         @param anyNames: take new names with control characters, too.
+        @param follows: resolve links; else a path is taken as it is, and a link in it
+            makes the inner method fail.
         """
         self._inner = inner
         self._policy = policy
         self._anyNames = anyNames
+        self._follows = follows
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
         if interface in CAPABILITIES and interface(self._inner, None) is not None:
             return self
         return None
+
+    def literalView(self) -> GuardedFileSystem:
+        """See L{ILiteralView.literalView}."""
+        return GuardedFileSystem(self._inner, self._policy, anyNames=self._anyNames, follows=False)
 
     # --- the decision
 
@@ -181,7 +194,9 @@ class GuardedFileSystem:
         @raise Denial: they are not.
         """
         try:
-            canonical = await self._inner.resolve(path, followFinal=row.follow)
+            canonical = path
+            if self._follows:
+                canonical = await self._inner.resolve(path, followFinal=row.follow)
         except FileSystemError:
             # That there is a loop, or a file in the way, is something to know.
             if not self._policy.permissionsFor(path):

@@ -64,6 +64,7 @@ class FileHubRealm:
         """
         self._source = source
         self._mounts = dict(mounts)
+        self._points = tuple(self._mounts)
         self._sink = sink
         #: By whether it is the anonymous account, and its name.
         self._views: dict[tuple[bool, str], tuple[AccountRecord, AccountView]] = {}
@@ -104,6 +105,7 @@ class FileHubRealm:
             view.policy,
             record.limits,
             record.requiresTLS,
+            self._points,
         )
         for interface in interfaces:
             avatar = account if interface is IFileAccount else interface(account, None)

@@ -37,6 +37,10 @@ class ControlChannel(Protocol):
     def loggedIn(self, idle: float) -> None:
         """The client may take C{idle} seconds between commands, and send long lines."""
 
+    @property
+    def idle(self) -> float:
+        """How long the client may take between commands now, in seconds."""
+
     def loggedOut(self) -> None:
         """The client has to log in, within the time for that."""
 

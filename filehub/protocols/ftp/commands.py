@@ -74,6 +74,7 @@ COMMANDS: Final = (
     _S("USER", "959", _ACCESS, _REQUIRED, "USER name: begin to log in", False),
     _S("PASS", "959", _ACCESS, _OPTIONAL, "PASS password: log in", False),
     _S("ACCT", "959", _ACCESS, _REQUIRED, "ACCT account: log in to an account", False),
+    _S("SMNT", "959", _ACCESS, _REQUIRED, "SMNT name: change to the root of a mount"),
     _S("REIN", "959", _ACCESS, _NONE, "REIN: log out and start again", False),
     _S("QUIT", "959", _ACCESS, _NONE, "QUIT: end the session", False),
     # RFC 2228 and 4217
@@ -124,6 +125,14 @@ COMMANDS: Final = (
        "MFF fact=value;... path: change facts", feature="MFF Modify;UNIX.mode;"),
     _S("MLST", "3659", _SERVICE, _OPTIONAL, "MLST [path]: facts about it", feature="MLST"),
     _S("SITE", "959", _SERVICE, _REQUIRED, "SITE command: see SITE HELP"),
+    _S("COMB", "none", _SERVICE, _REQUIRED, "COMB path part part...: join parts into one file",
+       feature="COMB target;source_list"),
+    _S("RMDA", "draft-peterson-streamlined", _SERVICE, _REQUIRED,
+       "RMDA path: remove a directory and all that is in it", feature="RMDA"),
+    _S("DSIZ", "draft-peterson-streamlined", _SERVICE, _OPTIONAL,
+       "DSIZ [path]: the bytes of all files below it", feature="DSIZ"),
+    _S("AVBL", "draft-peterson-streamlined", _SERVICE, _OPTIONAL,
+       "AVBL [path]: the bytes that may still be written", feature="AVBL"),
     # Checksums
     _S("HASH", "draft-bryan-ftpext-hash", _SERVICE, _REQUIRED,
        "HASH path: its checksum, see OPTS HASH", feature="HASH", switch="checksums"),
@@ -166,6 +175,8 @@ COMMANDS: Final = (
     _S("FEAT", "2389", _INFORMATION, _NONE, "FEAT: the extensions", False),
     _S("NOOP", "959", _INFORMATION, _OPTIONAL, "NOOP: nothing", False),
     _S("CLNT", "none", _INFORMATION, _OPTIONAL, "CLNT name: who you are", False, feature="CLNT"),
+    _S("CSID", "draft-peterson-streamlined", _INFORMATION, _REQUIRED,
+       "CSID Name=name;: who you are, and who we are", False, feature="CSID"),
 )
 # fmt: on
 
@@ -173,7 +184,7 @@ COMMANDS: Final = (
 # fmt: off
 REFUSED: Final = frozenset((
     "ADAT", "CONF", "ENC", "HOST", "LANG", "LPRT", "LPSV",
-    "MIC", "SMNT", "XRCP", "XRSQ", "XSEM", "XSEN",
+    "MIC", "XRCP", "XRSQ", "XSEM", "XSEN",
 ))
 # fmt: on
 #: What is a command at all.  One that is not enabled is told apart from a typing

@@ -31,11 +31,6 @@ async def NOOP(session: FTPSession, argument: str) -> Reply:
     return replies.OK
 
 
-async def CLNT(session: FTPSession, argument: str) -> Reply:
-    """The client's name.  Nothing here depends on it."""
-    return replies.OK
-
-
 async def FEAT(session: FTPSession, argument: str) -> Reply:
     """The extensions that are enabled here (RFC 2389 section 3)."""
     features = list(GENERAL_FEATURES)
@@ -90,6 +85,8 @@ def statusOf(session: FTPSession) -> Iterator[str]:
     connection, account = session.slot.connection, session.account
     yield f"Connected from {connection.peer.host}"
     yield f"Logged in as {account.name}" if account is not None else "Not logged in"
+    if session.client:
+        yield f"Client: {session.client}"
     yield f"TYPE: {'ASCII' if session.text else 'Image'}, STRU: File, MODE: Stream"
     transfer = session.transfer
     if transfer is None:
@@ -107,7 +104,6 @@ def statusOf(session: FTPSession) -> Iterator[str]:
 VERBS: Final = {
     "SYST": SYST,
     "NOOP": NOOP,
-    "CLNT": CLNT,
     "FEAT": FEAT,
     "HELP": HELP,
     "STAT": STAT,

@@ -19,7 +19,7 @@ from filehub.interfaces import IEventSink
 from filehub.logins import LoginPortal
 from filehub.protocols.ftp.commands import CommandSpec
 from filehub.protocols.ftp.external import ExternalAddresses
-from filehub.protocols.ftp.settings import FTPSettings
+from filehub.protocols.ftp.settings import FTPSettings, SiteCommand
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.tls import CertificateSource
@@ -87,6 +87,7 @@ class Listener:
     Everything that is the same for all sessions, so that none holds it by itself.
 
     @ivar verbs: the commands that are enabled, by name.
+    @ivar site: those within SITE.
     @ivar certificates: for TLS; L{None} without.
     @ivar resumedHandshakes: protected data connections that resumed the TLS session
         of their control connection.
@@ -112,6 +113,7 @@ class Listener:
         "resumedHandshakes",
         "settings",
         "sink",
+        "site",
         "verbs",
     )
 
@@ -124,6 +126,7 @@ class Listener:
         openData: Callable[[ConnectionInfo, Listener], DataConnections],
         *,
         external: ExternalAddresses | None = None,
+        site: Mapping[str, SiteCommand],
         sink: IEventSink | None = None,
         certificates: CertificateSource | None = None,
         now: Callable[[], float] = time.time,
@@ -132,6 +135,7 @@ class Listener:
         self.portal = portal
         self.settings = settings
         self.verbs = verbs
+        self.site = site
         self.deadlines = deadlines
         self.openData = openData
         self.external = external or ExternalAddresses(

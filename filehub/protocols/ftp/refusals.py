@@ -49,6 +49,8 @@ def refusal(session: FTPSession, verb: Verb, command: Command) -> Reply | None:
     spec = verb.spec
     if session.renameFrom is not None and command.verb != "RNTO":
         session.renameFrom = None
+    if session.copyFrom is not None and command.verb != "SITE":
+        session.copyFrom = None
     if spec.needsLogin and session.account is None:
         return replies.NOT_LOGGED_IN
     wanted = spec.argument

@@ -35,6 +35,7 @@ from filehub.protocols.ftp.listener import DataConnections, Listener
 from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
+from filehub.protocols.ftp.site import enabledSiteCommands
 from filehub.protocols.ftp.verbs import enabledVerbs
 from filehub.protocols.ftp.wire import (
     LIMIT,
@@ -225,6 +226,11 @@ class FTPProtocol(Protocol):
         self._decoder.limit = LIMIT
         self._idle = idle
         self._limit(idle, self._idled)
+
+    @property
+    def idle(self) -> float:
+        """See L{ControlChannel.idle<filehub.protocols.ftp.channel.ControlChannel>}."""
+        return self.factory.settings.idleTimeout if self._idle is None else self._idle
 
     def loggedOut(self) -> None:
         """See L{ControlChannel.loggedOut<filehub.protocols.ftp.channel.ControlChannel>}."""
@@ -417,6 +423,7 @@ class FTPFactory(Factory):
             deadlines or Deadlines(reactor),
             self._openData,
             external=self.external,
+            site=enabledSiteCommands(self.settings),
             sink=sink,
             certificates=certificates,
         )

@@ -67,6 +67,8 @@ class FTPSession:
     @ivar announced: from ALLO, until the next transfer.
     @ivar rangeEnd: the last byte, from RANG, until the next transfer or checksum.
     @ivar algorithm: of HASH; L{None} for the usual one.
+    @ivar copyFrom: from SITE CPFR, until SITE CPTO or another command.
+    @ivar client: what the client says it is.
     @ivar renameFrom: from RNFR, until the next command.
     @ivar tls: the identity of the encrypted control connection.
     @ivar protects: are data connections encrypted (PROT)?
@@ -91,6 +93,8 @@ class FTPSession:
         "announced",
         "attempts",
         "channel",
+        "client",
+        "copyFrom",
         "data",
         "directory",
         "epsvAll",
@@ -123,6 +127,7 @@ class FTPSession:
         self.account: IFileAccount | None = None
         self.logout: Any = None
         self.attempts = 0
+        self.client = ""
         self._running: Running | None = None
         self._queue: list[Command | Malformed] | None = None
         self._closing = False
@@ -151,6 +156,7 @@ class FTPSession:
         self.rangeEnd: int | None = None
         self.announced: int | None = None
         self.renameFrom: VirtualPath | None = None
+        self.copyFrom: VirtualPath | None = None
 
     # --- what the channel calls
 

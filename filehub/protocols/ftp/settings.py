@@ -4,8 +4,26 @@ What an operator, or an embedding application, decides about one FTP listener.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from filehub.protocols.ftp.wire import Reply
+
+
+class SiteCommand(NamedTuple):
+    """
+    A command within SITE, also one of an embedding application's own.
+
+    @ivar help: its syntax, for SITE HELP; C{SITE NAME ...}.
+    @ivar run: called with the L{FTPSession<filehub.protocols.ftp.session.FTPSession>} and
+        what follows the name; returns the L{Reply}.  What it raises of
+        L{FileHubError<filehub.errors.FileHubError>} is answered as it is anywhere else.
+        Files are to be reached through C{session.fileSystem} only, which is guarded.
+    """
+
+    help: str
+    run: Callable[[Any, str], Coroutine[Any, Any, Reply]]
 
 from filehub.networks import Networks
 from filehub.protocols.ftp.addresses import Foreign
@@ -43,6 +61,13 @@ class FTPSettings:
     @ivar asciiConvert: does C{TYPE A} translate line ends (RFC 959 3.1.1.1)?  If not,
         bytes stay unchanged, and SIZE and REST work in C{TYPE A} too.
     @ivar checksums: are HASH, XCRC and their like offered?
+    @ivar disabled: names of commands that are not offered, such as C{"RMDA"} and
+        C{"SITE CHMOD"}.
+    @ivar siteCommands: more commands within SITE, by name, in capital letters; or others
+        in the place of those that there are.
+    @ivar tellsVersion: does CSID tell this program's version?
+    @ivar maximumTreeEntries: entries that one command may work through (RMDA, DSIZ).
+    @ivar maximumIdle: to which SITE IDLE may raise C{idleTimeout}.
     @ivar loginTimeout: from the connection to a successful login, whatever is said
         in between.
     @ivar idleTimeout: without a command and without a transfer.
@@ -67,6 +92,11 @@ class FTPSettings:
     allowFXP: Foreign = False
     asciiConvert: bool = True
     checksums: bool = True
+    disabled: frozenset[str] = frozenset()
+    siteCommands: Mapping[str, SiteCommand] = field(default_factory=dict)
+    tellsVersion: bool = False
+    maximumTreeEntries: int = 100_000
+    maximumIdle: float = 7200.0
     loginTimeout: float = 60.0
     idleTimeout: float = 300.0
     stallTimeout: float = 120.0
@@ -81,4 +111,4 @@ class FTPSettings:
         return self.tls != "off" or self.implicitTLS
 
 
-__all__ = ["FTPSettings"]
+__all__ = ["FTPSettings", "SiteCommand"]

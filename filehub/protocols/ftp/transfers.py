@@ -16,6 +16,7 @@ from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
 from filehub.protocols.ftp.ranges import DOWNLOADS_ONLY, takeRange
 from filehub.protocols.ftp.security import mayTransfer, openData
+from filehub.protocols.ftp.space import refusalOf
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.pump import receive, send
 from filehub.transfer.translate import TextDecoder, TextEncoder
@@ -191,8 +192,11 @@ async def ALLO(session: FTPSession, argument: str) -> Reply:
     match = _ALLOCATION.fullmatch(argument.strip())
     if match is None or int(match[1]) > MAXIMUM_OFFSET:
         return replies.reply(501, "ALLO takes a size.")
-    session.announced = int(match[1])
-    return replies.OK
+    size = int(match[1])
+    refusal = await refusalOf(session, size)
+    if refusal is None:
+        session.announced = size
+    return refusal or replies.OK
 
 
 async def ABOR(session: FTPSession, argument: str) -> Reply:

@@ -9,15 +9,20 @@ from typing import Final
 from filehub.protocols.ftp import (
     access_control,
     checksums,
+    copying,
     directories,
     file_service,
+    identification,
     information,
     modifying,
+    mounts,
     ranges,
     security,
     site,
+    space,
     transfer_parameters,
     transfers,
+    trees,
 )
 from filehub.protocols.ftp.commands import COMMANDS
 from filehub.protocols.ftp.listener import Verb
@@ -33,6 +38,11 @@ FUNCTIONS: Final = {
     **checksums.VERBS,
     **modifying.VERBS,
     **ranges.VERBS,
+    **copying.VERBS,
+    **identification.VERBS,
+    **mounts.VERBS,
+    **space.VERBS,
+    **trees.VERBS,
     **directories.VERBS,
     **transfers.VERBS,
     **information.VERBS,
@@ -44,7 +54,8 @@ def enabledVerbs(settings: FTPSettings) -> dict[str, Verb]:
     return {
         spec.verb: Verb(spec, FUNCTIONS[spec.verb])
         for spec in COMMANDS
-        if spec.switch is None or getattr(settings, spec.switch)
+        if (spec.switch is None or getattr(settings, spec.switch))
+        and spec.verb not in settings.disabled
     }
 
 

@@ -46,6 +46,7 @@ class Account:
     limits: Any = field(default_factory=AccountLimits)
     letters: str = "elradfmwMT"
     requiresTLS: bool = False
+    mounts: tuple[VirtualPath, ...] = ()
 
     def permissionLetters(self, path: VirtualPath) -> str:
         return self.letters

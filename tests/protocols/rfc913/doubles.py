@@ -40,6 +40,7 @@ class Account:
     limits: Any = field(default_factory=AccountLimits)
     gate: Any = None
     letters: str = "elradfmw"
+    mounts: tuple[VirtualPath, ...] = ()
 
     def permissionLetters(self, path: VirtualPath) -> str:
         return self.letters
