@@ -255,7 +255,7 @@ class LogSinkTests(LoggingCase):
             level: len(self.lines(allEvents("x"), "text", LogLevel.levelWithName(level)))
             for level in ("debug", "info", "warn", "error")
         }
-        self.assertEqual(counts, {"debug": 10, "info": 7, "warn": 3, "error": 0})
+        self.assertEqual(counts, {"debug": 11, "info": 8, "warn": 3, "error": 0})
 
     def test_emptyFacts(self) -> None:
         """Facts that are not there are left out; zero is there."""

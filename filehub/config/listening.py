@@ -16,9 +16,11 @@ from filehub.config.values import (
     Count,
     ExternalValue,
     ForeignValue,
+    FTPCommandName,
     MulticastValue,
     NetworkValue,
     PortRange,
+    Seconds,
     Section,
 )
 
@@ -44,6 +46,10 @@ class FTPListener(Section):
     ascii: Literal["convert", "binary"] = "convert"
     banner: str = "FTP server ready."
     checksums: bool = True
+    disabled_commands: list[FTPCommandName] = []
+    tells_version: bool = False
+    tree_entries: Count = 100_000
+    maximum_idle: Seconds = 7200.0
 
 
 class Multicast(Section):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,6 +16,7 @@ from filehub.accounts.certrules import CertificateRule, parseCertificateRule
 from filehub.errors import FileHubError
 from filehub.paths import ROOT, VirtualPath
 from filehub.permissions import Permission, parsePermissions
+from filehub.protocols.ftp import commands, site
 
 
 def _virtualPath(value: object) -> VirtualPath:
@@ -48,6 +49,18 @@ def _ports(value: object) -> range:
     if not 1 <= int(first) <= int(last) <= 65535:
         raise ValueError("expected 1 to 65535, the lower end first")
     return range(int(first), int(last) + 1)
+
+
+#: Without these nobody logs in, or out.
+_INDISPENSABLE: Final = frozenset(("USER", "PASS", "QUIT"))
+
+
+def _ftpCommand(value: str) -> str:
+    name = " ".join(value.upper().split())
+    verbs = {spec.verb for spec in commands.COMMANDS} - _INDISPENSABLE
+    if name not in verbs and name not in {f"SITE {each}" for each in site.COMMANDS}:
+        raise ValueError('expected a command that can be left out, such as "RMDA" or "SITE CHMOD"')
+    return name
 
 
 def _folder(value: object) -> Path:
@@ -150,6 +163,7 @@ VirtualPathValue = Annotated[VirtualPath, BeforeValidator(_virtualPath)]
 PermissionValue = Annotated[Permission, BeforeValidator(_permissions)]
 PortRange = Annotated[range, BeforeValidator(_ports)]
 FolderURL = Annotated[Path, BeforeValidator(_folder)]
+FTPCommandName = Annotated[str, AfterValidator(_ftpCommand)]
 NetworkValue = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 MulticastValue = Annotated[NetworkValue, AfterValidator(_groups)]
 NameValue = Annotated[str, AfterValidator(_name)]

@@ -175,6 +175,25 @@ class ListenerTests(BuildingCase):
             ("create", True, (6000, 6009), 1024, 8, False),
         )  # fmt: skip
 
+    def test_commands(self) -> None:
+        """What an operator takes away, or lets go on for longer, is so."""
+        service = self.build(
+            '[ftp]\nlisten = ["tcp:1"]\nchecksums = false\ntells_version = true\n'
+            'disabled_commands = ["rmda", "Site  Chmod"]\ntree_entries = 7\nmaximum_idle = 44\n'
+        )
+        service._furnishOnce()
+        (ftp,) = service.listeners
+        found = ftp.factory.settings
+        self.assertEqual(
+            (found.checksums, found.tellsVersion, found.maximumTreeEntries, found.maximumIdle),
+            (False, True, 7, 44),
+        )
+        self.assertFalse({"RMDA", "HASH"} & set(ftp.factory.listener.verbs))
+        self.assertNotIn("CHMOD", ftp.factory.listener.site)
+        for name in ("USER", "QUIT", "BLAH", "SITE BLAH", "CHMOD"):
+            with self.assertRaises(ConfigurationError, msg=name):
+                self.build(f'[ftp]\nlisten = ["tcp:1"]\ndisabled_commands = ["{name}"]\n')
+
 
 class MountTests(BuildingCase):
     """Folders and how they are served."""

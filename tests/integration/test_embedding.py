@@ -1,5 +1,5 @@
 """
-C{examples/embed_ftp_tftp.py}, run as it stands.
+The examples, run as they stand.
 """
 
 import socket
@@ -23,6 +23,7 @@ from tests.integration.rawftp import RawFTP, drain
 from tests.integration.rawtftp import RawTFTP, TFTPError
 
 EXAMPLE = SOURCE / "examples" / "embed_ftp_tftp.py"
+SITE_EXAMPLE = SOURCE / "examples" / "embed_site_command.py"
 
 
 class EmbeddingTests(ClientTestCase):
@@ -70,3 +71,28 @@ class EmbeddingTests(ClientTestCase):
         lines = Path(EXAMPLE).read_text().splitlines()
         self.assertLess(len(lines), 45)
         self.assertLess(sum(bool(line.strip()) for line in lines), 40)
+
+
+class SiteCommandTests(ClientTestCase):
+    """An FTP server with a command of its own."""
+
+    def test_lines(self) -> None:
+        """The command is listed, does its work, and is answered like any other."""
+        if not SITE_EXAMPLE.exists():
+            raise SkipTest("the examples are not here: not a copy of the source")
+        (self.local / "site").mkdir()
+        port = freePort()
+        with (self.local / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, SITE_EXAMPLE, self.local / "site", str(port)],
+                env=daemonEnvironment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.terminate)
+        until(lambda: port in boundPorts("tcp"), "the example listens", PATIENCE)
+        with RawFTP(port).login("ada", "lovelace") as author:
+            self.assertEqual(author.store("STOR poem", b"one\ntwo\n").code, 226)
+            self.assertEqual(author.command("SITE LINES poem"), "200 2 lines")
+            self.assertEqual(author.command("SITE LINES none").code, 550)
+            self.assertEqual(author.command("SITE LINES").code, 501)
+            self.assertIn("SITE LINES path", str(author.command("SITE HELP")))

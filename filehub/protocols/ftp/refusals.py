@@ -78,7 +78,7 @@ def unknown(session: FTPSession, event: Command | Malformed) -> Reply | None:
             return replies.CLOSING
         return _mistake(session, replies.LINE_TOO_LONG)
     if isinstance(event, Command):
-        session.renameFrom = None
+        session.renameFrom = session.copyFrom = None
         if event.verb in KNOWN:
             return replies.NOT_IMPLEMENTED
         if session.account is None and isForeign(event.verb):

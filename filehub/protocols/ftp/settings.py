@@ -25,6 +25,7 @@ class SiteCommand(NamedTuple):
     help: str
     run: Callable[[Any, str], Coroutine[Any, Any, Reply]]
 
+
 from filehub.networks import Networks
 from filehub.protocols.ftp.addresses import Foreign
 from filehub.protocols.ftp.external import Rules
