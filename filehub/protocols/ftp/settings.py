@@ -8,6 +8,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from filehub.networks import Networks
+from filehub.protocols.ftp.addresses import Foreign
+from filehub.protocols.ftp.external import Rules
 from filehub.protocols.ftp.wire import Reply
 
 
@@ -24,11 +27,6 @@ class SiteCommand(NamedTuple):
 
     help: str
     run: Callable[[Any, str], Coroutine[Any, Any, Reply]]
-
-
-from filehub.networks import Networks
-from filehub.protocols.ftp.addresses import Foreign
-from filehub.protocols.ftp.external import Rules
 
 
 @dataclass(frozen=True, slots=True)
