@@ -1,6 +1,7 @@
 """
 Every public seam of FileHub, in reading order: storage, accounts, observers,
-sessions.  These docstrings are the contract; C{tests/contract} checks them.
+sessions (those of quotas are in L{filehub.usage}).  These docstrings are the contract;
+C{tests/contract} checks them.
 
 Rules that hold for every storage method:
 
@@ -289,6 +290,18 @@ class IDescriptorBacked(Interface):
         """
 
 
+class IBudgeted(Interface):
+    """On handles that are L{IDescriptorBacked}, where the bytes are counted."""
+
+    def spend(offset: int, length: int) -> None:
+        """
+        So many bytes are about to be moved through a leased descriptor.  Cheap, and
+        never waits.
+
+        @raise FileSystemError: they must not be: a quota, or the largest size.
+        """
+
+
 # --- accounts ----------------------------------------------------------------
 
 
@@ -384,30 +397,6 @@ class IDirectoryCredentials(Interface):
         """
 
 
-class IUsageLedger(Interface):
-    """Who uses how much.  Space is reserved before bytes move."""
-
-    async def reserve(account: str, nbytes: int, nfiles: int) -> IReservation:
-        """
-        @raise QuotaExceeded:
-        """
-
-
-class IReservation(Interface):
-    """Space that is set aside for one upload."""
-
-    async def extend(nbytes: int) -> None:
-        """
-        @raise QuotaExceeded:
-        """
-
-    async def settle(nbytes: int, nfiles: int) -> None:
-        """The upload is published and changed the usage by this much (may be negative)."""
-
-    async def release() -> None:
-        """The upload came to nothing."""
-
-
 class IEventSink(Interface):
     """An observer.  It cannot veto: what may refuse is a policy or a ledger."""
 
@@ -462,6 +451,7 @@ class ISessionRegistry(Interface):
 
 
 __all__ = [
+    "IBudgeted",
     "ICaseFolding",
     "IChecksums",
     "IDescriptorBacked",
@@ -475,7 +465,6 @@ __all__ = [
     "IRandomAccess",
     "IRateLimiter",
     "IReadHandle",
-    "IReservation",
     "IServerSideCopy",
     "ISessionLimits",
     "ISessionRegistry",
@@ -483,6 +472,5 @@ __all__ = [
     "ISpaceUsage",
     "IStorage",
     "ISymbolicLinks",
-    "IUsageLedger",
     "IWriteHandle",
 ]

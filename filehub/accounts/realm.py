@@ -29,6 +29,7 @@ from filehub.credentials import ConnectionInfo, EncryptionRequired
 from filehub.errors import Busy, FileSystemError, StorageUnavailable
 from filehub.interfaces import IEventSink, IFileAccount, IStorage
 from filehub.paths import VirtualPath, decodeName
+from filehub.vfs.claims import Claims
 
 #: Accounts whose layers are kept between logins.
 _REMEMBERED: Final = 1024
@@ -58,14 +59,17 @@ class FileHubRealm:
         mounts: Mapping[VirtualPath, IStorage],
         *,
         sink: IEventSink | None = None,
+        claims: Claims | None = None,
     ) -> None:
         """
         @param mounts: which storage appears where.
+        @param claims: who counts what is stored; L{None}: nobody.
         """
         self._source = source
         self._mounts = dict(mounts)
         self._points = tuple(self._mounts)
         self._sink = sink
+        self._claims = claims
         #: By whether it is the anonymous account, and its name.
         self._views: dict[tuple[bool, str], tuple[AccountRecord, AccountView]] = {}
 
@@ -144,6 +148,6 @@ class FileHubRealm:
             if len(self._views) >= _REMEMBERED:
                 self._views.clear()
             policy = RulePolicy(record.rules, record.groupRules)
-            view = AccountView(record.name, self._mounts, policy)
+            view = AccountView(record.name, self._mounts, policy, self._claims)
             self._views[key] = record, view
         return view

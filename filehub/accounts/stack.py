@@ -1,12 +1,12 @@
 """
 The only place that puts the layers of a file system together:
 
-    Audited( Guarded( MountTable( the account's view of each storage )))
+    Audited( Guarded( Quota( MountTable( the account's view of each storage ))))
 
 Audit is outermost, so that denials are recorded; the guard is next, so that nothing
-below it is reached without a permission.  What counts usage belongs inside of the
-guard, so that a denied upload reserves nothing.  (A single storage at the root needs
-no mount table.)
+below it is reached without a permission.  What counts usage is inside of the guard, so
+that a denied upload reserves nothing.  (A single storage at the root needs no mount
+table, and where nobody counts there is no such layer.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from filehub.accounts.guard import GuardedFileSystem
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IEventSink, IFileSystem, IPermissionPolicy, IStorage
 from filehub.paths import VirtualPath
+from filehub.vfs.claims import Claims
+from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.mount import mounted
+from filehub.vfs.quota import NOBODY, QuotaFileSystem
 
 
 class AccountView:
@@ -30,13 +33,21 @@ class AccountView:
     __slots__ = ("guarded", "lacksHome", "policy")
 
     def __init__(
-        self, name: str, mounts: Mapping[VirtualPath, IStorage], policy: IPermissionPolicy
+        self,
+        name: str,
+        mounts: Mapping[VirtualPath, IStorage],
+        policy: IPermissionPolicy,
+        claims: Claims | None = None,
     ) -> None:
-        views = {point: storage.viewFor(name) for point, storage in mounts.items()}
+        fileSystem = _view(name, mounts)
+        if claims is not None:
+            fileSystem = QuotaFileSystem(
+                fileSystem, _view(NOBODY, mounts), name, claims, MountedMeasure(mounts)
+            )
         self.policy = policy
         #: Has it been said that its home cannot be entered?
         self.lacksHome = False
-        self.guarded = GuardedFileSystem(mounted(views), policy)
+        self.guarded = GuardedFileSystem(fileSystem, policy)
 
     def forConnection(
         self, name: str, connection: ConnectionInfo | None, sink: IEventSink | None
@@ -50,3 +61,7 @@ class AccountView:
         if sink is None or connection is None:
             return self.guarded
         return AuditedFileSystem(self.guarded, sink, connection, name)
+
+
+def _view(name: str, mounts: Mapping[VirtualPath, IStorage]) -> IFileSystem:
+    return mounted({point: storage.viewFor(name) for point, storage in mounts.items()})

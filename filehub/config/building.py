@@ -5,11 +5,12 @@ From a configuration to the server that it describes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 from zope.interface import implementer
 
@@ -30,6 +31,7 @@ from filehub.config.encryption import CertificateWatch, certificatesFor
 from filehub.config.ftp import ftpSettings
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted, ruleOrigins
+from filehub.config.quotas import UsageService, quotasOf
 from filehub.config.schema import Mount, Rule
 from filehub.config.tftpnames import nameSettings
 from filehub.deadlines import Deadlines
@@ -37,6 +39,7 @@ from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IFileSystem, IStorage
 from filehub.networks import Networks
 from filehub.observers import CountingSink, LogSink, Sinks, TransferLogSink
+from filehub.paths import VirtualPath
 from filehub.protocols.ftp.server import FTPFactory
 from filehub.protocols.rfc913.server import RFC913Factory
 from filehub.protocols.rfc913.settings import RFC913Settings
@@ -45,6 +48,7 @@ from filehub.protocols.tftp.settings import MulticastSettings, TFTPSettings
 from filehub.registry import SessionCaps, SessionRegistry
 from filehub.service import FileHubService, ListenerService
 from filehub.transfer.ratelimit import TokenBucket
+from filehub.vfs.claims import Claims
 from filehub.vfs.local import LocalTree
 from filehub.vfs.readonly import ReadOnlyFileSystem
 from filehub.vfs.workers import FileWorkers
@@ -71,6 +75,7 @@ class _Builder:
         limits = self._values.limits
         caps = SessionCaps(limits.sessions, limits.per_address, limits.per_user)
         self._registry = SessionRegistry(reactor, caps, self._sink)
+        self._usage: UsageService | None = None
         # Read now, while root may, and from where the operator looks at the files.
         self._certificates = certificatesFor(self._values)
 
@@ -79,7 +84,12 @@ class _Builder:
             self._reactor,
             self._registry,
             self._furnish,
-            closing=[self._workers.stop, self._verifier.stop, *self._closeSinks],
+            closing=[
+                self._closeUsage,
+                self._workers.stop,
+                self._verifier.stop,
+                *self._closeSinks,
+            ],
         )
 
     def _furnish(self, service: FileHubService) -> None:
@@ -89,12 +99,28 @@ class _Builder:
             watch = CertificateWatch(self._reactor, self._certificates)
             watch.setServiceParent(service)  # type: ignore[no-untyped-call]
         table = self._accounts()
-        realm = FileHubRealm(table, storages, sink=self._sink)
+        realm = FileHubRealm(
+            table, storages, sink=self._sink, claims=self._claims(service, storages)
+        )
         portal = ThrottledPortal(
             self._portal(realm, table), self._reactor, self._sink, self._throttle()
         )
         for listener in self._listeners(portal):
             service.addListener(listener)
+
+    def _claims(
+        self, service: FileHubService, storages: Mapping[VirtualPath, IStorage]
+    ) -> Claims | None:
+        """Who counts what is stored, if there are quotas."""
+        if not quotasOf(self._values):
+            return None
+        state = self._values.server.state
+        usage = self._usage = UsageService(self._reactor, state, storages, self._values)
+        usage.setServiceParent(service)  # type: ignore[no-untyped-call]
+        return usage.claims
+
+    def _closeUsage(self) -> Deferred[None] | None:
+        return None if self._usage is None else self._usage.close()
 
     # --- what is observed
 

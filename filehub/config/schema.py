@@ -26,6 +26,7 @@ from filehub.config.values import (
     Rate,
     Seconds,
     Section,
+    Stored,
     VirtualPathValue,
 )
 from filehub.paths import ROOT
@@ -60,7 +61,7 @@ class TLS(Section):
     crl: Path | None = None
 
 
-class Mount(Section):
+class Mount(Stored):
     """A storage and where it appears."""
 
     path: VirtualPathValue
@@ -78,7 +79,7 @@ class Rule(Section):
     allow: PermissionValue
 
 
-class Group(Section):
+class Group(Stored):
     """Rules that several users share."""
 
     name: NameValue
@@ -86,7 +87,7 @@ class Group(Section):
     rule: list[Rule] = []
 
 
-class User(Section):
+class User(Stored):
     """An account."""
 
     name: NameValue
@@ -117,7 +118,7 @@ class Network(Section):
     protocols: list[Literal["tftp"]] = Field(min_length=1)
 
 
-class Limits(Section):
+class Limits(Stored):
     """How much is too much."""
 
     sessions: Count = 1000
@@ -171,4 +172,5 @@ def keysAt(place: Iterable[str | int]) -> list[str]:
         annotation = model.model_fields[part].annotation
         tables = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
         model = next(each for each in tables if issubclass(each, Section))
-    return list(model.model_fields)
+    # Its own first, then those that it shares with other tables.
+    return sorted(model.model_fields, key=lambda name: name not in model.__annotations__)

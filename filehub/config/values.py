@@ -175,6 +175,7 @@ ForeignValue = Annotated[
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Rate = Annotated[int, Field(ge=1024)]
+Size = Annotated[int, Field(ge=0, lt=1 << 62)]
 
 
 class Section(BaseModel):
@@ -183,3 +184,15 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False
     )
+
+
+class Stored(Section):
+    """
+    A table that says how much may be stored.
+
+    @ivar quota: bytes.
+    @ivar quota_files: names, of files, directories and links.
+    """
+
+    quota: Size | None = None
+    quota_files: Count | None = None

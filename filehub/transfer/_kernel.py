@@ -33,9 +33,10 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from filehub.errors import PeerGone, StorageUnavailable
+from filehub.errors import FileHubError, PeerGone, StorageUnavailable
 from filehub.interfaces import IRateLimiter
 from filehub.transfer.progress import Progress
 from filehub.transfer.ratelimit import obey
@@ -224,18 +225,21 @@ async def receiveFile(
     length: int | None,
     limiter: IRateLimiter | None,
     progress: Progress,
+    spend: Callable[[int, int], None] | None = None,
 ) -> Received:
     """
     Store what arrives from C{position} on, up to the end, or up to where the storage
     has to be waited for.
 
     @param length: bytes that are still to come, where that is known.
+    @param spend: see L{IBudgeted<filehub.interfaces.IBudgeted>}.
     @raise PeerGone: also when C{length} is not reached.
+    @raise FileSystemError: whatever C{spend} raises.
     """
     if not _writing.open or not _pipe.acquire():
         return Received(position, False)
     try:
-        return await _splice(stream, descriptor, position, length, limiter, progress)
+        return await _splice(stream, descriptor, position, length, limiter, progress, spend)
     finally:
         _pipe.release()
 
@@ -247,6 +251,7 @@ async def _splice(
     length: int | None,
     limiter: IRateLimiter | None,
     progress: Progress,
+    spend: Callable[[int, int], None] | None,
 ) -> Received:
     step = _STEP if limiter is None else _LIMITED_STEP
     end = None if length is None else position + length
@@ -273,6 +278,14 @@ async def _splice(
             if end is None:
                 return Received(position, True)
             raise PeerGone("connection ended before all data was received")
+        if spend is not None:
+            try:
+                spend(position, got)
+            except FileHubError:
+                # Counted all the same: it was taken from the stream.
+                progress.nbytes += got
+                _pipe.drain()
+                raise
         began = time.monotonic()
         left = got
         try:

@@ -20,7 +20,13 @@ from typing import Final, Literal
 from twisted.internet.defer import Deferred
 
 from filehub.errors import FileHubError, PeerGone, Stalled, StorageUnavailable
-from filehub.interfaces import IDescriptorBacked, IRateLimiter, IReadHandle, IWriteHandle
+from filehub.interfaces import (
+    IBudgeted,
+    IDescriptorBacked,
+    IRateLimiter,
+    IReadHandle,
+    IWriteHandle,
+)
 from filehub.transfer import _kernel
 from filehub.transfer.progress import Progress, TransferReport
 from filehub.transfer.ratelimit import obey
@@ -313,6 +319,8 @@ async def _receiveByKernel(
 ) -> TransferReport:
     position: int = target.position
     end = None if length is None else position + length
+    budgeted = IBudgeted(target, None)
+    spend = None if budgeted is None else budgeted.spend
     path: Literal["kernel", "copy"] = "copy"
 
     async def copy(budget: int) -> bool:
@@ -330,7 +338,7 @@ async def _receiveByKernel(
             if stream.kernelSocket is not None:
                 left = None if end is None else end - position
                 received = await _kernel.receiveFile(
-                    stream, descriptor, position, left, limiter, progress
+                    stream, descriptor, position, left, limiter, progress, spend
                 )
                 if received.position > position:
                     path = "kernel"

@@ -203,6 +203,18 @@ class Staging:
         finally:
             os.close(folder)
 
+    def partsIn(self, owner: str, directory: Names) -> Iterator[tuple[bytes, int]]:
+        """Names and sizes of all parts, also of those whose names are taken."""
+        if not self.mayHaveParts(owner, directory):
+            return
+        with suppress(FileNotFoundError):
+            folder = self.openPartFolder(owner, directory)
+            try:
+                for name in _openat.listNames(folder):
+                    yield name, _openat.statEntry(folder, name).st_size
+            finally:
+                os.close(folder)
+
     # --- appends ---
 
     def noteAppend(self, directory: int, name: bytes, status: os.stat_result) -> bytes:

@@ -12,7 +12,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,6 +28,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import VirtualPath, decodeName
+from filehub.usage import IMeasurable, Measure
 from filehub.vfs import _openat
 from filehub.vfs._digests import Digests
 from filehub.vfs._drafts import Partial, WritePolicy
@@ -40,6 +41,7 @@ from filehub.vfs._oserrors import errorFor
 from filehub.vfs._staging import Staging
 from filehub.vfs._syscalls import CachedOpen, cachedOpenWorks, fileSystemKind
 from filehub.vfs._uploads import Uploads
+from filehub.vfs.measuring import measureFolder
 from filehub.vfs.workers import Workers
 
 LinkPolicy = Literal["refuse", "within-root"]
@@ -48,7 +50,7 @@ _HIDDEN: Final = frozenset([decodeName(_openat.STAGING)])
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-@implementer(IStorage)
+@implementer(IStorage, IMeasurable)
 class LocalTree:
     """
     One folder, of which every account gets its own view.
@@ -125,6 +127,31 @@ class LocalTree:
         crash left.
         """
         await self.root.work(self.staging.sweep)
+
+    async def measure(
+        self, path: VirtualPath, owners: Collection[str], without: Collection[VirtualPath] = ()
+    ) -> Measure:
+        """See L{IMeasurable.measure}."""
+        names, root = _openat.encodeNames(path), self.root
+        others = frozenset(_openat.encodeNames(each) for each in without)
+        try:
+            return await root.work(
+                measureFolder, root.descriptor, self.staging, names, tuple(owners), others
+            )
+        except OSError as error:
+            raise errorFor(error, path) from error
+
+    async def partSize(self, owner: str, path: VirtualPath) -> int | None:
+        """See L{IMeasurable.partSize}."""
+        names = _openat.encodeNames(path)
+        if not names or not self.staging.mayHaveParts(owner, names[:-1]):
+            return None
+        try:
+            return (await self.root.work(self.staging.statPart, owner, names)).st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise errorFor(error, path) from error
 
     async def close(self) -> None:
         """See L{IStorage.close}.  Work that is under way, and uploads, still end well."""

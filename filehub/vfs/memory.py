@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, Literal
 
 from zope.interface import implementer
@@ -50,6 +50,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import ROOT, VirtualPath, encodeName
+from filehub.usage import IMeasurable, Measure
 from filehub.vfs._casefold import foldInMemory
 from filehub.vfs._memorynodes import (
     MemoryDirectoryHandle,
@@ -58,11 +59,12 @@ from filehub.vfs._memorynodes import (
     Node,
     childrenOf,
 )
+from filehub.vfs.measuring import measureMemory
 
 _MAXIMUM_LINKS: Final = 40
 
 
-@implementer(IStorage)
+@implementer(IStorage, IMeasurable)
 class MemoryTree:
     """
     One tree, of which every account gets its own view.
@@ -106,6 +108,17 @@ class MemoryTree:
         for key, node in list(self.parts.items()):
             if node.modified < oldest and node not in self.continued:
                 del self.parts[key]
+
+    async def measure(
+        self, path: VirtualPath, owners: Collection[str], without: Collection[VirtualPath] = ()
+    ) -> Measure:
+        """See L{IMeasurable.measure}."""
+        return measureMemory(self, path, owners, without)
+
+    async def partSize(self, owner: str, path: VirtualPath) -> int | None:
+        """See L{IMeasurable.partSize}."""
+        part = self.parts.get((owner, path.parent, path.name))
+        return None if part is None else len(part.content)
 
     async def close(self) -> None:
         """See L{IStorage.close}."""

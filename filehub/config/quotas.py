@@ -1,0 +1,127 @@
+"""
+Which directories have quotas, and the service that keeps count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+
+from filehub.config.schema import Configuration
+from filehub.config.values import Stored
+from filehub.errors import ConfigurationError, FileHubError
+from filehub.interfaces import IStorage
+from filehub.paths import ROOT, VirtualPath
+from filehub.state.database import StateDatabase
+from filehub.state.ledger import Quota, UsageLedger
+from filehub.state.records import FILE_NAME, SCHEMA, UsageRecords
+from filehub.vfs.claims import Claims
+from filehub.vfs.measuring import MountedMeasure
+from filehub.vfs.workers import FileWorkers, Workers
+
+#: Changes that may wait to be written down: more than sessions can make.
+_QUEUE: Final = 4096
+
+
+def quotasOf(values: Configuration) -> dict[VirtualPath, Quota]:
+    """
+    The quota of each directory that has one: what a mount says holds for its mount
+    point, what an account's own table, its groups or the limits say for its home.  Of
+    several for one directory the smallest holds.
+    """
+    found: dict[VirtualPath, Quota] = {}
+    for path, quota in _each(values):
+        known = found.get(path, Quota())
+        found[path] = Quota(
+            _smaller(known.nbytes, quota.nbytes), _smaller(known.nfiles, quota.nfiles)
+        )
+    return found
+
+
+def _each(values: Configuration) -> Iterator[tuple[VirtualPath, Quota]]:
+    for mount in values.mount:
+        if mount.quota is not None or mount.quota_files is not None:
+            yield mount.path, Quota(mount.quota, mount.quota_files)
+    points = {ROOT, *(mount.path for mount in values.mount)}
+    groups = {group.name: group for group in values.group}
+    for user in values.user:
+        own = user.quota is not None or user.quota_files is not None
+        if not own and user.home in points:
+            # What all users share is not one user's home.
+            continue
+        tables: list[Stored] = [user, *(groups[name] for name in user.groups), values.limits]
+        quota = Quota(
+            next((each.quota for each in tables if each.quota is not None), None),
+            next((each.quota_files for each in tables if each.quota_files is not None), None),
+        )
+        if quota != Quota():
+            yield user.home, quota
+
+
+def _smaller(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else min(one, other)
+
+
+class UsageService(Service):
+    """
+    Counts what is stored, from the start of the server to its end.
+
+    @ivar claims: for the realm.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        state: Path | None,
+        storages: Mapping[VirtualPath, IStorage],
+        values: Configuration,
+        workers: Workers | None = None,
+    ) -> None:
+        """
+        @param state: the state folder; L{None}: nothing outlives the process.
+        """
+        self._workers = workers or FileWorkers(reactor, threads=1, queue=_QUEUE)
+        path = None if state is None else state / FILE_NAME
+        self._database = StateDatabase(path, SCHEMA, self._workers)
+        measure = MountedMeasure(storages)
+        self.ledger = UsageLedger(reactor, UsageRecords(self._database), measure)
+        self.ledger.owners.update(user.name for user in values.user)
+        self._quotas = quotasOf(values)
+        self.claims = Claims(self.ledger)
+        self._opened = False
+
+    def startService(self) -> None:
+        """
+        Open the database, now that privileges are dropped, and count what is not known.
+
+        @raise ConfigurationError: the database cannot be used.
+        """
+        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            self._database.open()
+            self.ledger.load(self._quotas)
+        except FileHubError as error:
+            self._database.closeNow()
+            raise ConfigurationError(str(error)) from None
+        self._opened = True
+        self.ledger.start()
+
+    def close(self) -> Deferred[None]:
+        """After all sessions and storages."""
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        if self._opened:
+            self._opened = False
+            try:
+                await self.ledger.stop()
+            finally:
+                await self._database.close()
+        await self._workers.stop()
+
+
+__all__ = ["UsageService", "quotasOf"]

@@ -1,0 +1,1 @@
+"""What the server remembers: SQLite files in the state folder."""

@@ -1,0 +1,463 @@
+"""
+Who uses how much: counted in memory, written down in SQLite.
+
+Theory of operation
+===================
+
+Every directory with a quota has a row.  Before something below it changes for the first
+time, its row is marked as not exact, and only then the change begins; when nothing is
+under way any more, the figures are written, and it is exact again.  So a busy directory
+costs two writes in all, and after a crash exactly those directories are counted again in
+which something was under way.
+
+A directory that is not known, or not exactly, is counted while nothing changes in it:
+what wants to begin waits for that, and is told to come later if it takes long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from filehub.attributes import SpaceUsage
+from filehub.errors import Busy, FileHubError, QuotaExceeded
+from filehub.paths import VirtualPath
+from filehub.state.records import PartName, UsageRecords, UsageRow
+from filehub.usage import IReservation, IUsageLedger, Measure
+
+#: Seconds between a change and writing it down.
+FLUSH: Final = 2.0
+#: Seconds that an upload waits for a directory to be counted.
+PATIENCE: Final = 10.0
+
+_NO_PARTS: Final[Mapping[str, int]] = {}
+
+
+class Quota(NamedTuple):
+    """
+    How much may lie below a directory.
+
+    @ivar nfiles: names, of files, directories and links.
+    """
+
+    nbytes: int | None = None
+    nfiles: int | None = None
+
+
+class Measuring(Protocol):
+    """Where the truth is found; see L{IMeasurable<filehub.usage.IMeasurable>}."""
+
+    def measure(self, path: VirtualPath, owners: Collection[str]) -> Awaitable[Measure]:
+        """Count."""
+
+    def partSize(self, owner: str, path: VirtualPath) -> Awaitable[int | None]:
+        """Bytes of a part."""
+
+
+class Root:
+    """
+    A directory with a quota.
+
+    @ivar known: are the figures right?
+    @ivar marked: does the row say that they are about to change?
+    @ivar users: reservations below it.
+    """
+
+    __slots__ = (
+        "counting",
+        "heldBytes",
+        "heldFiles",
+        "known",
+        "marked",
+        "nbytes",
+        "nfiles",
+        "path",
+        "quota",
+        "users",
+        "waiting",
+    )
+
+    def __init__(self, path: VirtualPath) -> None:
+        self.path = path
+        self.quota = Quota()
+        self.nbytes = self.nfiles = 0
+        self.heldBytes = self.heldFiles = 0
+        self.known = self.marked = self.counting = False
+        self.users = 0
+        self.waiting: list[Deferred[None]] = []
+
+    def lacks(self, nbytes: int, nfiles: int) -> bool:
+        """Is there no room for so much more?"""
+        quota = self.quota
+        if nbytes > 0 and quota.nbytes is not None:
+            if self.nbytes + self.heldBytes + nbytes > quota.nbytes:
+                return True
+        if nfiles > 0 and quota.nfiles is not None:
+            if self.nfiles + self.heldFiles + nfiles > quota.nfiles:
+                return True
+        return False
+
+
+@implementer(IReservation)
+class Reservation:
+    """See L{IReservation}."""
+
+    __slots__ = ("_besides", "_ledger", "_nbytes", "_nfiles", "_path", "roots")
+
+    def __init__(
+        self,
+        ledger: UsageLedger,
+        path: VirtualPath,
+        besides: VirtualPath | None,
+        roots: tuple[Root, ...],
+    ) -> None:
+        self._ledger: UsageLedger | None = ledger
+        self._nbytes = self._nfiles = 0
+        self._path = path
+        self._besides = besides
+        self.roots = roots
+
+    def concerns(self, root: Root) -> bool:
+        """Does what is to change lie below this directory, which may have come later?"""
+        if self._besides is not None and self._besides.parent.isWithin(root.path):
+            return False
+        return self._path.parent.isWithin(root.path)
+
+    @property
+    def counts(self) -> bool:
+        """See L{IReservation.counts}."""
+        return bool(self.roots)
+
+    def hold(self, nbytes: int, nfiles: int) -> None:
+        """See L{IReservation.hold}."""
+        moreBytes, moreFiles = nbytes - self._nbytes, nfiles - self._nfiles
+        for root in self.roots:
+            if root.lacks(moreBytes, moreFiles):
+                raise QuotaExceeded
+        self._hold(moreBytes, moreFiles)
+
+    def _hold(self, moreBytes: int, moreFiles: int) -> None:
+        self._nbytes += moreBytes
+        self._nfiles += moreFiles
+        for root in self.roots:
+            root.heldBytes += moreBytes
+            root.heldFiles += moreFiles
+
+    def settle(self, nbytes: int, nfiles: int, heldBytes: int, heldFiles: int) -> None:
+        """See L{IReservation.settle}."""
+        self._hold(heldBytes - self._nbytes, heldFiles - self._nfiles)
+        for root in self.roots:
+            root.nbytes += nbytes
+            root.nfiles += nfiles
+
+    def close(self) -> None:
+        """See L{IReservation.close}."""
+        ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            self._hold(-self._nbytes, -self._nfiles)
+            ledger.closed(self)
+
+
+@implementer(IUsageLedger)
+class UsageLedger:
+    """
+    See L{IUsageLedger} and this module's introduction.
+
+    @ivar owners: the accounts whose parts of broken uploads are looked for when
+        something is counted.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, records: UsageRecords, measuring: Measuring) -> None:
+        self._clock = clock
+        self._records = records
+        self._measuring = measuring
+        self._roots: dict[tuple[str, ...], Root] = {}
+        self._open: set[Reservation] = set()
+        self._parts: dict[VirtualPath, dict[str, int]] = {}
+        self._changedParts: set[PartName] = set()
+        self._unwritten: set[Root] = set()
+        self._forgotten: list[VirtualPath] = []
+        self._call: IDelayedCall | None = None
+        self._flushing: Deferred[None] | None = None
+        self.owners: set[str] = set()
+
+    # --- which directories
+
+    def load(self, quotas: Mapping[VirtualPath, Quota]) -> None:
+        """
+        Read what is written down; blocks.  Rows of directories without a quota are
+        forgotten.
+
+        @raise StorageUnavailable: it cannot be read.
+        """
+        rows, parts = self._records.load()
+        for path, quota in quotas.items():
+            self.setQuota(path, quota)
+        for row in rows:
+            root = self._roots.get(row.path.segments)
+            if root is None:
+                self._forgotten.append(row.path)
+            else:
+                root.nbytes, root.nfiles = row.nbytes, row.nfiles
+                root.known = root.known or row.exact
+        for (owner, path), size in parts.items():
+            self._parts.setdefault(path, {})[owner] = size
+            self.owners.add(owner)
+        self._schedule()
+
+    def setQuota(self, path: VirtualPath, quota: Quota) -> None:
+        """What may lie below C{path}; with effect on uploads that are going on."""
+        root = self._roots.get(path.segments)
+        if root is None:
+            root = self._roots[path.segments] = Root(path)
+        root.quota = quota
+
+    def start(self) -> None:
+        """Count what has to be, now rather than when somebody waits for it."""
+        for root in self._roots.values():
+            if not root.known:
+                self._count(root)
+
+    @property
+    def roots(self) -> list[Root]:
+        """All directories with a quota, in their order."""
+        return [self._roots[key] for key in sorted(self._roots)]
+
+    def _above(self, segments: tuple[str, ...], length: int) -> list[Root]:
+        roots = self._roots
+        if not roots:
+            return []
+        return [
+            root for end in range(length + 1) if (root := roots.get(segments[:end])) is not None
+        ]
+
+    def _holding(self, path: VirtualPath) -> list[Root]:
+        return self._above(path.segments, len(path.segments) - 1)
+
+    def governs(self, path: VirtualPath) -> bool:
+        """See L{IUsageLedger.governs}."""
+        return bool(self._holding(path))
+
+    def divides(self, path: VirtualPath) -> bool:
+        """See L{IUsageLedger.divides}."""
+        return any(root.path.isWithin(path) for root in self._roots.values())
+
+    def room(self, path: VirtualPath) -> SpaceUsage | None:
+        """See L{IUsageLedger.room}."""
+        narrowest: SpaceUsage | None = None
+        for root in self._above(path.segments, len(path.segments)):
+            total = root.quota.nbytes
+            if total is not None:
+                free = max(0, total - root.nbytes - root.heldBytes)
+                if narrowest is None or free < narrowest.free:
+                    narrowest = SpaceUsage(free, total)
+        return narrowest
+
+    # --- parts of broken uploads
+
+    def partsOf(self, path: VirtualPath) -> Mapping[str, int]:
+        """See L{IUsageLedger.partsOf}."""
+        return self._parts.get(path, _NO_PARTS)
+
+    def notePart(self, owner: str, path: VirtualPath, nbytes: int | None) -> None:
+        """See L{IUsageLedger.notePart}."""
+        parts = self._parts.get(path)
+        if nbytes is not None:
+            self._parts.setdefault(path, {})[owner] = nbytes
+            self.owners.add(owner)
+        elif parts is not None and owner in parts:
+            del parts[owner]
+            if not parts:
+                del self._parts[path]
+        else:
+            return
+        self._changedParts.add((owner, path))
+
+    def knownParts(self, below: VirtualPath) -> list[PartName]:
+        """Accounts and names."""
+        return [
+            (owner, path)
+            for path, parts in self._parts.items()
+            if path.isWithin(below)
+            for owner in parts
+        ]
+
+    # --- changes
+
+    async def open(self, path: VirtualPath, besides: VirtualPath | None = None) -> Reservation:
+        """See L{IUsageLedger.open}."""
+        while True:
+            roots = self._holding(path)
+            if besides is not None:
+                others = self._holding(besides)
+                roots = [root for root in roots if root not in others]
+            unknown = [root for root in roots if not root.known]
+            if unknown:
+                await self._counted(unknown[0], path)
+                continue
+            unmarked = [root for root in roots if not root.marked]
+            if not unmarked:
+                break
+            await self._records.mark([root.path for root in unmarked])
+            for root in unmarked:
+                root.marked = True
+        reservation = Reservation(self, path, besides, tuple(roots))
+        for root in roots:
+            root.users += 1
+        self._open.add(reservation)
+        return reservation
+
+    def closed(self, reservation: Reservation) -> None:
+        """Called by the reservation."""
+        self._open.discard(reservation)
+        for root in reservation.roots:
+            root.users -= 1
+            self._unwritten.add(root)
+        self._schedule()
+        for root in self._roots.values():
+            if not root.known and root.waiting:
+                self._count(root)
+
+    # --- counting
+
+    async def _counted(self, root: Root, path: VirtualPath) -> None:
+        waiter: Deferred[None] = Deferred(root.waiting.remove)
+        root.waiting.append(waiter)
+        late = self._clock.callLater(PATIENCE, waiter.cancel)
+        self._count(root)
+        try:
+            await waiter
+        except Exception as error:
+            if not late.active():
+                raise Busy(path, "usage is being counted, try again later") from None
+            raise error
+        finally:
+            if late.active():
+                late.cancel()
+
+    def recount(self, path: VirtualPath) -> bool:
+        """Count a directory again as soon as nothing changes in it; is there such one?"""
+        root = self._roots.get(path.segments)
+        if root is None:
+            return False
+        root.known = False
+        self._count(root)
+        return True
+
+    def _count(self, root: Root) -> None:
+        """Count it, unless that is being done, or something changes there."""
+        if root.counting or any(each.concerns(root) for each in self._open):
+            return
+        root.counting = True
+        Deferred.fromCoroutine(self._find(root)).addErrback(self._notFound, root)
+
+    async def _find(self, root: Root) -> None:
+        found = await self._measuring.measure(root.path, sorted(self.owners))
+        parts = dict(found.parts)
+        for owner, path in self.knownParts(root.path):
+            if (owner, path) not in parts:
+                size = await self._measuring.partSize(owner, path)
+                if size is None:
+                    self.notePart(owner, path, None)
+                else:
+                    parts[owner, path] = size
+        for (owner, path), size in parts.items():
+            if self.partsOf(path).get(owner) != size:
+                self.notePart(owner, path, size)
+        nbytes, nfiles = found.nbytes + sum(parts.values()), found.nfiles + len(parts)
+        self._log.info(
+            "usage of {path}: {nbytes} bytes, {nfiles} files (was {oldBytes}, {oldFiles})",
+            path=str(root.path),
+            nbytes=nbytes,
+            nfiles=nfiles,
+            oldBytes=root.nbytes,
+            oldFiles=root.nfiles,
+        )
+        root.nbytes, root.nfiles = nbytes, nfiles
+        root.known, root.counting = True, False
+        self._unwritten.add(root)
+        self._schedule()
+        waiting, root.waiting = root.waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    def _notFound(self, failure: Failure, root: Root) -> None:
+        root.counting = False
+        if not isinstance(failure.value, FileHubError):
+            self._log.failure("usage could not be counted", failure)
+        else:
+            self._log.warn(
+                "usage of {path} could not be counted: {error}",
+                path=str(root.path),
+                error=str(failure.value),
+            )
+        waiting, root.waiting = root.waiting, []
+        for waiter in waiting:
+            waiter.errback(failure.value)
+
+    # --- writing down
+
+    def _schedule(self) -> None:
+        changed = self._unwritten or self._changedParts or self._forgotten
+        if changed and self._call is None and self._flushing is None:
+            self._call = self._clock.callLater(FLUSH, self._flush)
+
+    def _flush(self) -> None:
+        self._call = None
+        self._flushing = Deferred.fromCoroutine(self.flush())
+        self._flushing.addErrback(self._notWritten).addBoth(self._flushed)
+
+    def _flushed(self, _: object) -> None:
+        self._flushing = None
+        self._schedule()
+
+    def _notWritten(self, failure: Failure) -> None:
+        if not isinstance(failure.value, FileHubError):
+            self._log.failure("usage could not be written down", failure)
+        else:
+            self._log.warn("usage could not be written: {error}", error=str(failure.value))
+
+    async def flush(self) -> None:
+        """
+        Write down what has changed.
+
+        @raise StorageUnavailable: that is not possible now.
+        """
+        roots, self._unwritten = self._unwritten, set()
+        parts, self._changedParts = self._changedParts, set()
+        forgotten, self._forgotten = self._forgotten, []
+        rows = []
+        for root in roots:
+            exact = root.known and not root.users
+            if exact:
+                # What begins from now on has to say so again, and is behind us in line.
+                root.marked = False
+            rows.append(UsageRow(root.path, root.nbytes, root.nfiles, exact))
+        known = [((owner, path), self.partsOf(path).get(owner)) for owner, path in parts]
+        try:
+            await self._records.write(rows, known, forgotten)
+        except BaseException:
+            self._unwritten |= roots
+            self._changedParts |= parts
+            self._forgotten += forgotten
+            raise
+
+    async def stop(self) -> None:
+        """Write down everything; whatever goes on is not exact."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self._flushing is not None:
+            await self._flushing
+        await self.flush()
+
+
+__all__ = ["FLUSH", "PATIENCE", "Measuring", "Quota", "UsageLedger"]

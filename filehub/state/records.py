@@ -1,0 +1,110 @@
+"""
+What the ledger writes down.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from filehub.paths import ROOT, VirtualPath, decodeName
+from filehub.state.database import StateDatabase, asBytes
+
+#: The name of the file in the state folder.
+FILE_NAME: Final = "usage.sqlite"
+
+SCHEMA: Final = (
+    """
+    CREATE TABLE usage (path BLOB PRIMARY KEY, bytes INTEGER NOT NULL,
+        files INTEGER NOT NULL, exact INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE part (owner BLOB, path BLOB, bytes INTEGER NOT NULL,
+        PRIMARY KEY (owner, path)) WITHOUT ROWID;
+    CREATE TABLE traffic (account BLOB, period TEXT, uploaded INTEGER NOT NULL,
+        downloaded INTEGER NOT NULL, PRIMARY KEY (account, period)) WITHOUT ROWID
+    """,
+)
+
+#: An account and its part of a name.
+PartName = tuple[str, VirtualPath]
+
+
+class UsageRow(NamedTuple):
+    """
+    @ivar exact: was nothing under way when this was written?
+    """
+
+    path: VirtualPath
+    nbytes: int
+    nfiles: int
+    exact: bool
+
+
+class UsageRecords:
+    """The tables, as values."""
+
+    def __init__(self, database: StateDatabase) -> None:
+        self.database = database
+
+    def load(self) -> tuple[list[UsageRow], dict[PartName, int]]:
+        """Everything; blocks."""
+
+        def work(connection: sqlite3.Connection) -> tuple[list[UsageRow], dict[PartName, int]]:
+            rows = connection.execute("SELECT path, bytes, files, exact FROM usage ORDER BY path")
+            usage = [
+                UsageRow(_path(path), nbytes, nfiles, exact > 0)
+                for path, nbytes, nfiles, exact in rows
+            ]
+            parts = {
+                (decodeName(owner), _path(path)): nbytes
+                for owner, path, nbytes in connection.execute("SELECT * FROM part")
+            }
+            return usage, parts
+
+        return self.database.perform(work)
+
+    async def mark(self, paths: Iterable[VirtualPath]) -> None:
+        """Something is about to change there."""
+        rows = [(asBytes(path),) for path in paths]
+        await self.database.run(
+            lambda connection: connection.executemany(
+                "UPDATE usage SET exact = 0 WHERE path = ?", rows
+            )
+        )
+
+    async def write(
+        self,
+        rows: Iterable[UsageRow],
+        parts: Iterable[tuple[PartName, int | None]],
+        forget: Iterable[VirtualPath] = (),
+    ) -> None:
+        """Write down what has changed."""
+        usage = [(asBytes(row.path), row.nbytes, row.nfiles, row.exact) for row in rows]
+        kept = [(asBytes(o), asBytes(path), size) for (o, path), size in parts if size is not None]
+        gone = [(asBytes(o), asBytes(path)) for (o, path), size in parts if size is None]
+        forgotten = [(asBytes(path),) for path in forget]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?)", usage)
+            connection.executemany("INSERT OR REPLACE INTO part VALUES (?, ?, ?)", kept)
+            connection.executemany("DELETE FROM part WHERE owner = ? AND path = ?", gone)
+            connection.executemany("DELETE FROM usage WHERE path = ?", forgotten)
+
+        await self.database.run(work)
+
+    async def wanted(self) -> list[VirtualPath]:
+        """What somebody outside wants to have counted again; see L{wantCount}."""
+
+        def work(connection: sqlite3.Connection) -> list[VirtualPath]:
+            rows = connection.execute("SELECT path FROM usage WHERE exact < 0").fetchall()
+            connection.execute("UPDATE usage SET exact = 0 WHERE exact < 0")
+            return [_path(path) for (path,) in rows]
+
+        return await self.database.run(work)
+
+
+def _path(raw: bytes) -> VirtualPath:
+    return ROOT.join(decodeName(raw))
+
+
+__all__ = ["FILE_NAME", "SCHEMA", "PartName", "UsageRecords", "UsageRow"]

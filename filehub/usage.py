@@ -1,0 +1,109 @@
+"""
+Who uses how much: the seams of quotas.
+
+A quota belongs to a path, such as an account's home or a mount point: usage is what
+lies below it, whoever stored it there.  So the truth can always be counted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from zope.interface import Attribute, Interface
+
+from filehub.attributes import SpaceUsage
+from filehub.paths import VirtualPath
+
+
+class Measure(NamedTuple):
+    """
+    What was found below a directory.
+
+    @ivar nbytes: in all regular files.
+    @ivar nfiles: names: of files, directories and links; each name of a file counts.
+    @ivar parts: what broken uploads left there, by account and name, bytes; not in the
+        other figures.
+    """
+
+    nbytes: int
+    nfiles: int
+    parts: dict[tuple[str, VirtualPath], int]
+
+
+class IMeasurable(Interface):
+    """On storages: what quotas are checked against."""
+
+    async def measure(
+        path: VirtualPath, owners: Collection[str], without: Collection[VirtualPath] = ()
+    ) -> Measure:
+        """
+        Count what lies below a directory, however long that takes; nothing, if it is
+        not there.
+
+        @param owners: accounts whose parts of broken uploads are looked for.
+        @param without: directories that are left out.
+        """
+
+    async def partSize(owner: str, path: VirtualPath) -> int | None:
+        """The bytes of what a broken upload left, even if the name is taken."""
+
+
+class IUsageLedger(Interface):
+    """
+    Who uses how much.  A quota belongs to a path: usage is what lies below it, whoever
+    stored it.  Space is reserved before bytes move.
+    """
+
+    async def open(path: VirtualPath, besides: VirtualPath | None = None) -> IReservation:
+        """
+        What has the name C{path} is about to change, and with it the usage of all
+        directories above it.
+
+        @param besides: leave out those that are above this one too.
+
+        @raise Busy: how much is used there is still being counted.
+        """
+
+    def governs(path: VirtualPath) -> bool:
+        """Is there a quota on a directory above C{path}?"""
+
+    def divides(path: VirtualPath) -> bool:
+        """Is there a quota on C{path}, or below it?  Such a directory stays where it is."""
+
+    def room(path: VirtualPath) -> SpaceUsage | None:
+        """What the narrowest quota leaves in this directory; L{None} without any."""
+
+    def partsOf(path: VirtualPath) -> Mapping[str, int]:
+        """Sizes of what broken uploads left for this name, by account."""
+
+    def notePart(owner: str, path: VirtualPath, nbytes: int | None) -> None:
+        """A broken upload left this much, or nothing any more."""
+
+
+class IReservation(Interface):
+    """
+    Space that is set aside.  All but opening is done in memory, at once, and may be
+    done for every piece of a file.
+    """
+
+    counts: bool = Attribute("Is there any quota that it counts for?")
+
+    def hold(nbytes: int, nfiles: int) -> None:
+        """
+        Hold so much from now on, in place of what was held.
+
+        @raise QuotaExceeded: that is more than there is; what was held still is.
+        """
+
+    def settle(nbytes: int, nfiles: int, heldBytes: int, heldFiles: int) -> None:
+        """
+        The usage has changed by C{nbytes} and C{nfiles} (negative for less), and so
+        much is held from now on.  Never refused: it has happened.
+        """
+
+    def close() -> None:
+        """Nothing is held, and nothing changes any more.  Idempotent."""
+
+
+__all__ = ["IMeasurable", "IReservation", "IUsageLedger", "Measure"]
