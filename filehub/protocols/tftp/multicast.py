@@ -155,11 +155,15 @@ class Group:
     @ivar nbytes: octets that were sent to the group.
     """
 
-    #: The least time that a client has to take over, and for how long the others wait
-    #: for a master that is silent, or for its last ACK (seconds).
+    #: The time that a client has to take over, doubled with each copy, and for how long
+    #: the others wait for a master that is silent, or for its last ACK (seconds).
     TAKE_OVER: Final = 0.25
+    #: The longest time between two copies of a block while others wait, on a network
+    #: that is not slower than that.
+    PAUSE: Final = 0.25
     PATIENCE: Final = 10.0
     LAST_PATIENCE: Final = 2.0
+    LAST_COPIES: Final = 6
 
     def __init__(
         self, link: GroupLink, source: BlockSource, size: int, blksize: int, settings: TFTPSettings
@@ -180,7 +184,7 @@ class Group:
         self._queue: dict[Member, None] = {}
         #: The block on its way; 0 while the master has not said what it needs.
         self._block = 0
-        #: How often the OACK or the block on its way was sent.
+        #: How often the OACK or the block on its way was sent, and when first.
         self._copies = 0
         self._waiting = False
         self._progress = 0.0
@@ -220,7 +224,8 @@ class Group:
         elif member is not self.master:
             self._stray(member, now)
         elif self._block == 0 or number > member.confirmed:
-            if self._copies == 1 and not self._waiting:
+            if not self._waiting and (self._block or self._copies == 1):
+                # From the first copy, which is too long rather than too short.
                 member.roundTrip.sample(now - self._sentAt)
             member.confirmed = number
             self._progress = now
@@ -250,26 +255,28 @@ class Group:
         if self._waiting:
             master.fail(wire.ErrorCode.NOT_DEFINED, "timed out", Outcome.STALLED)
         elif self._block == 0 and self._copies >= self.settings.firstCopies:
-            self._passOver(master, "the client never answered")
-        elif self._block == self.last and silence >= (
-            self.settings.linger if alone else self.LAST_PATIENCE
-        ):
+            self._passOver(master, "timed out" if master.proven else "the client never answered")
+        elif self._block == self.last and self._mayBeDone(silence, alone):
             master.complete(Outcome.UNCONFIRMED, "the last block was never confirmed")
         elif self._block and silence >= (self.settings.stall if alone else self.PATIENCE):
             self._passOver(master, "timed out")
+        elif self._block:
+            master.counts.timeouts += 1
+            master.counts.retransmits += 1
+            master.roundTrip.backOff()
+            self._send(now)
         else:
             master.counts.timeouts += 1
-            master.roundTrip.backOff()
-            if self._block:
-                master.counts.retransmits += 1
-                self._send(now)
-            else:
-                self._ask(master, now)
-            return
+            self._ask(master, now)
         if self.master is None and self._queue:
             self._elect(now)
 
     # --- how it works ---------------------------------------------------------------
+
+    def _mayBeDone(self, silence: float, alone: bool) -> bool:
+        """Is the last ACK lost, rather than all copies of the last block?"""
+        patience = self.settings.linger if alone else self.LAST_PATIENCE
+        return silence >= patience and self._copies >= self.LAST_COPIES
 
     def _elect(self, now: float) -> None:
         """The one that has waited longest is the master now."""
@@ -281,9 +288,10 @@ class Group:
 
     def _ask(self, master: Member, now: float) -> None:
         master.tell(master=True, now=now)
+        self.due = now + self.TAKE_OVER * 2**self._copies
+        if not self._copies:
+            self._sentAt = now
         self._copies += 1
-        self._sentAt = now
-        self.due = now + max(self.TAKE_OVER, master.roundTrip.timeout)
 
     def _passOver(self, master: Member, reason: str) -> None:
         """Nobody waits for it any longer; if there are others, it may try once more."""
@@ -324,9 +332,14 @@ class Group:
             return
         payload = taken[0]
         self.nbytes += len(payload)
+        if not self._copies:
+            self._sentAt = now
         self._copies += 1
-        self._sentAt = now
-        self.due = now + self.master.roundTrip.timeout
+        trip = self.master.roundTrip
+        timeout = trip.timeout
+        if len(self._queue) > 1:
+            timeout = min(timeout, max(self.PAUSE, 2 * trip.smoothed))
+        self.due = now + timeout
         self._link.sendToGroup(wire.packHeader(wire.DATA, self._block), payload)
 
 
