@@ -94,7 +94,9 @@ def _exposed(loaded: LoadedConfiguration) -> Iterator[str]:
     ]
     for path in own:
         for mount in values.mount:
-            if path is not None and path.absolute().is_relative_to(mount.source):
+            if path is None or not isinstance(mount.source, Path):
+                continue
+            if path.absolute().is_relative_to(mount.source):
                 yield f"{path} lies in {mount.source}, which is served as {mount.path}"
 
 

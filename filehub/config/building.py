@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.cred.portal import Portal
@@ -51,6 +52,7 @@ from filehub.transfer.ratelimit import TokenBucket
 from filehub.vfs.claims import Claims
 from filehub.vfs.local import LocalTree
 from filehub.vfs.readonly import ReadOnlyFileSystem
+from filehub.vfs.web import WebServer, WebTree
 from filehub.vfs.workers import FileWorkers
 
 
@@ -138,6 +140,8 @@ class _Builder:
     # --- who may do what
 
     def _storage(self, mount: Mount) -> IStorage:
+        if not isinstance(mount.source, Path):
+            return WebTree(self._reactor, WebServer(self._reactor, mount.source.url))
         tree = LocalTree(
             mount.source,
             self._workers,

@@ -126,7 +126,7 @@ def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> lis
     if not values.mount:
         complain("found no [[mount]], expected at least one", "mount")
     for index, mount in enumerate(values.mount):
-        if checkFolders and not mount.source.is_dir():
+        if checkFolders and isinstance(mount.source, Path) and not mount.source.is_dir():
             complain(
                 f"found {str(mount.source)!r}, expected an existing folder",
                 "mount",

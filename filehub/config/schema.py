@@ -19,13 +19,13 @@ from filehub.config.listening import FTP, RFC913, TFTP
 from filehub.config.values import (
     CertificateRules,
     Count,
-    FolderURL,
     NameValue,
     NetworkValue,
     PermissionValue,
     Rate,
     Seconds,
     Section,
+    SourceURL,
     Stored,
     VirtualPathValue,
 )
@@ -65,7 +65,7 @@ class Mount(Stored):
     """A storage and where it appears."""
 
     path: VirtualPathValue
-    source: FolderURL
+    source: SourceURL
     read_only: bool = False
     links: Literal["refuse", "within-root"] = "refuse"
     partial: Literal["owner", "delete", "visible"] = "owner"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -70,6 +71,37 @@ def _folder(value: object) -> Path:
     if parts is None or parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
         raise ValueError("expected a folder such as file:///srv/files")
     return Path(unquote(parts.path))
+
+
+@dataclass(frozen=True)
+class WebAddress:
+    """A place on a web server; C{str()} is its URL, which ends in a slash."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def _place(value: object) -> Path | WebAddress:
+    if isinstance(value, WebAddress):
+        return value
+    if isinstance(value, str) and value.partition(":")[0] in ("http", "https"):
+        return WebAddress(_webAddress(value))
+    return _folder(value)
+
+
+def _webAddress(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.hostname and (parts.port is None or parts.port) and value.isascii()
+    except ValueError:
+        usable = False
+    if not usable or parts.username or parts.query or parts.fragment or not value.isprintable():
+        raise ValueError("expected an address such as https://host/path/ without login and query")
+    if ".." in parts.path.split("/"):
+        raise ValueError("expected a path without ..")
+    return value if parts.path.endswith("/") else f"{value}/"
 
 
 def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -162,8 +194,8 @@ def _foreign(value: object) -> bool | tuple[ipaddress.IPv4Network | ipaddress.IP
 VirtualPathValue = Annotated[VirtualPath, BeforeValidator(_virtualPath)]
 PermissionValue = Annotated[Permission, BeforeValidator(_permissions)]
 PortRange = Annotated[range, BeforeValidator(_ports)]
-FolderURL = Annotated[Path, BeforeValidator(_folder)]
 FTPCommandName = Annotated[str, AfterValidator(_ftpCommand)]
+SourceURL = Annotated[Path | WebAddress, BeforeValidator(_place)]
 NetworkValue = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 MulticastValue = Annotated[NetworkValue, AfterValidator(_groups)]
 NameValue = Annotated[str, AfterValidator(_name)]

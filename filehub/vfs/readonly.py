@@ -4,7 +4,9 @@ A view in which nothing can be changed, whatever the account's rules say.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import ClassVar, NoReturn
+
+from zope.interface import Interface
 
 from filehub.attributes import AttributeChanges, Disposition
 from filehub.errors import PermissionDenied
@@ -17,7 +19,12 @@ class ReadOnlyFileSystem(ForwardingFileSystem):
     """Reads go through, changes raise L{PermissionDenied}."""
 
     #: Links can be read.
-    capabilities = (ISymbolicLinks, ISpaceUsage, IChecksums, ICaseFolding)
+    capabilities: ClassVar[tuple[type[Interface], ...]] = (
+        ISymbolicLinks,
+        ISpaceUsage,
+        IChecksums,
+        ICaseFolding,
+    )
 
     async def makeDirectory(self, path: VirtualPath) -> None:
         """Denied."""

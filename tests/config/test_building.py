@@ -194,6 +194,25 @@ class ListenerTests(BuildingCase):
             with self.assertRaises(ConfigurationError, msg=name):
                 self.build(f'[ftp]\nlisten = ["tcp:1"]\ndisabled_commands = ["{name}"]\n')
 
+    def test_names(self) -> None:
+        """Rules from the map file and the table, and clients' folders, reach the listener."""
+        path = Path(self.mktemp())
+        path.write_text("r ^one two\n")
+        service = self.build(
+            f'[tftp]\nlisten = ["udp:3"]\ncase = "any"\nrules = "{path}"\n'
+            "client_roots = ['/clients/\\ip']\n"
+            "[[tftp.rule]]\nmatch = 'two'\nreplace = 'three'\n"
+            '[[tftp.client]]\naddress = "10.0.0.0/8"\nroot = "/ten"\n'
+            '[[tftp.client]]\nmac = "52:54:00:12:34:56"\nroot = "/one"\n'
+        )
+        service._furnishOnce()
+        found = service.listeners[0].settings.names
+        self.assertEqual([each.pattern.text for each in found.rules.rules], ["^one", "two"])
+        self.assertEqual(
+            [each.root.text for each in found.roots], ["/one", "/ten", "/clients/\\ip"]
+        )
+        self.assertEqual(found.case, "any")
+
 
 class MountTests(BuildingCase):
     """Folders and how they are served."""
