@@ -14,13 +14,13 @@ from typing import Any
 from tests.integration.harness import ClientTestCase, Daemon, content, until
 from tests.integration.namespaces import Namespace
 
-CONFIGURATION = """
+CONFIGURATION = r"""
 [log]
 format = "json"
 [tftp]
-listen = ["udp:69:interface=10.98.0.1"]
+listen = ["udp:69:interface=10.98.0.1", 'udp:69:interface=fd00\:98\:\:1']
 [tftp.multicast]
-addresses = ["239.255.69.0/30"]
+addresses = ["239.255.69.0/30", "ff15::69:0/126"]
 [[mount]]
 path = "/"
 source = "file://{root}"
@@ -34,6 +34,10 @@ path = "/secret"
 allow = ""
 [[network]]
 address = "10.98.0.0/24"
+account = "netboot"
+protocols = ["tftp"]
+[[network]]
+address = "fd00:98::/64"
 account = "netboot"
 protocols = ["tftp"]
 """
@@ -55,6 +59,7 @@ class MulticastTests(ClientTestCase):
         self.server = self.namespace()
         self.server.ip("link", "add", "switch", "type", "bridge", "mcast_snooping", "0")
         self.server.ip("addr", "add", "10.98.0.1/24", "dev", "switch")
+        self.server.ip("addr", "add", "fd00:98::1/64", "dev", "switch", "nodad")
         self.server.ip("link", "set", "switch", "up")
         self.folder = Path(tempfile.mkdtemp(prefix="filehub-multicast-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
@@ -83,20 +88,24 @@ class MulticastTests(ClientTestCase):
             )
             self.server.ip("link", "set", port, "master", "switch", "up")
             machine.ip("addr", "add", f"10.98.0.{10 + number}/24", "dev", "wire")
+            machine.ip("addr", "add", f"fd00:98::{10 + number}/64", "dev", "wire", "nodad")
             machine.ip("link", "set", "wire", "up")
+            # Where to listen: atftp leaves that to the kernel.
             machine.ip("route", "add", "239.0.0.0/8", "dev", "wire")
             made.append(machine)
         return made
 
-    def start(self, machine: Namespace, name: str, target: Path) -> subprocess.Popen[bytes]:
-        """Let a machine fetch a file with C{--multicast}."""
+    def start(
+        self, machine: Namespace, name: str, target: Path, server: str = "10.98.0.1"
+    ) -> subprocess.Popen[bytes]:
+        """Let a machine fetch a file, and ask for multicast."""
         # To a file: a client that waits for its output to be read would miss blocks.
         with target.with_suffix(".trace").open("wb") as output:
             process = subprocess.Popen(
                 [
                     *(*machine.prefix, self.atftp, "--trace", "--option", "blksize 1428"),
                     *("--option", "multicast", "--get", "-r", name, "-l", str(target)),
-                    *("10.98.0.1", "69"),
+                    *(server, "69"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -139,4 +148,45 @@ class MulticastTests(ClientTestCase):
         # Each was sent to all: the others only had to ask for what came before them.
         asked = sum(text.count("sent ACK") for text in shown)
         self.assertLess(asked, 2 * (len(data) // 1428))
+        self.assertEqual(self.daemon.trouble(), "")
+
+    def test_masterDies(self) -> None:
+        """One machine is switched off while it is the master, one comes late."""
+        data = content(20_000_000)
+        (self.root / "image").write_bytes(data)
+        machines = self.machines(3)
+        targets = [self.local / f"target{number}" for number in range(3)]
+
+        def start(number: int) -> subprocess.Popen[bytes]:
+            return self.start(machines[number], "image", targets[number])
+
+        def beyond(number: int, size: int) -> bool:
+            return targets[number].exists() and targets[number].stat().st_size > size
+
+        first, second = start(0), start(1)
+        until(lambda: beyond(1, 1_000_000), "blocks for the second")
+        first.kill()
+        first.wait(10)
+        third = start(2)
+        for process, target in ((second, targets[1]), (third, targets[2])):
+            self.finish(process, target)
+            self.assertSameContent(target.read_bytes(), data)
+        until(lambda: len(self.transfers()) >= 2, "two records")
+        self.assertEqual([row["outcome"] for row in self.transfers()[:2]], ["completed"] * 2)
+        self.assertEqual(self.daemon.trouble(), "")
+
+    def test_IPv6(self) -> None:
+        """The same in a group of IPv6's, for two machines."""
+        self.requireIPv6()
+        data = content(3_000_000)
+        (self.root / "image").write_bytes(data)
+        machines = self.machines(2)
+        targets = [self.local / f"target{number}" for number in range(2)]
+        running = [
+            self.start(machine, "image", target, "fd00:98::1")
+            for machine, target in zip(machines, targets, strict=True)
+        ]
+        for process, target in zip(running, targets, strict=True):
+            self.assertIn("multicast: ff15::69:0,1758,", self.finish(process, target))
+            self.assertSameContent(target.read_bytes(), data)
         self.assertEqual(self.daemon.trouble(), "")

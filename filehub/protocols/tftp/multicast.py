@@ -161,7 +161,7 @@ class Group:
     #: The longest time between two copies of a block while others wait, on a network
     #: that is not slower than that.
     PAUSE: Final = 0.25
-    PATIENCE: Final = 10.0
+    PATIENCE: Final = 5.0
     LAST_PATIENCE: Final = 2.0
     LAST_COPIES: Final = 6
 
