@@ -175,6 +175,8 @@ COMMANDS: Final = (
     _S("FEAT", "2389", _INFORMATION, _NONE, "FEAT: the extensions", False),
     _S("NOOP", "959", _INFORMATION, _OPTIONAL, "NOOP: nothing", False),
     _S("CLNT", "none", _INFORMATION, _OPTIONAL, "CLNT name: who you are", False, feature="CLNT"),
+    _S("LANG", "2640", _PARAMETERS, _OPTIONAL, "LANG [tag]: the language of replies", False,
+       feature="LANG"),
     _S("CSID", "draft-peterson-streamlined", _INFORMATION, _REQUIRED,
        "CSID Name=name;: who you are, and who we are", False, feature="CSID"),
 )
@@ -183,7 +185,7 @@ COMMANDS: Final = (
 #: Commands that RFCs define and that do not exist here.
 # fmt: off
 REFUSED: Final = frozenset((
-    "ADAT", "CONF", "ENC", "HOST", "LANG", "LPRT", "LPSV",
+    "ADAT", "CONF", "ENC", "HOST", "LPRT", "LPSV",
     "MIC", "XRCP", "XRSQ", "XSEM", "XSEN",
 ))
 # fmt: on

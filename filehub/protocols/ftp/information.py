@@ -12,6 +12,7 @@ from filehub.protocols.ftp.checksums import hashFeature
 from filehub.protocols.ftp.commands import GENERAL_FEATURES, Group
 from filehub.protocols.ftp.directories import listOnControl
 from filehub.protocols.ftp.facts import FACTS, factsFeature
+from filehub.protocols.ftp.languages import languageFeature
 from filehub.protocols.ftp.wire import Reply
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _factsFeature(session: FTPSession) -> str:
 
 
 #: Lines that depend on what the session has chosen.
-_DEPENDING: Final = {"MLST": _factsFeature, "HASH": hashFeature}
+_DEPENDING: Final = {"MLST": _factsFeature, "HASH": hashFeature, "LANG": languageFeature}
 
 
 async def HELP(session: FTPSession, argument: str) -> Reply:

@@ -35,6 +35,7 @@ from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.channel import ControlChannel
 from filehub.protocols.ftp.commands import During
+from filehub.protocols.ftp.languages import Language, translated
 from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
 from filehub.protocols.ftp.ongoing import OngoingTransfer
 from filehub.protocols.ftp.refusals import failed, refusal, unknown
@@ -68,6 +69,7 @@ class FTPSession:
     @ivar rangeEnd: the last byte, from RANG, until the next transfer or checksum.
     @ivar algorithm: of HASH; L{None} for the usual one.
     @ivar copyFrom: from SITE CPFR, until SITE CPTO or another command.
+    @ivar language: of replies; L{None} for English.
     @ivar client: what the client says it is.
     @ivar renameFrom: from RNFR, until the next command.
     @ivar tls: the identity of the encrypted control connection.
@@ -99,6 +101,7 @@ class FTPSession:
         "directory",
         "epsvAll",
         "facts",
+        "language",
         "listener",
         "logout",
         "longLines",
@@ -148,6 +151,7 @@ class FTPSession:
         self.epsvAll = False
         self.facts: tuple[str, ...] | None = None
         self.algorithm: str | None = None
+        self.language: Language | None = None
         self.forgetPending()
 
     def forgetPending(self) -> None:
@@ -226,7 +230,12 @@ class FTPSession:
     def send(self, reply: Reply) -> None:
         """Send a reply, unless nobody listens any more."""
         if not self._closing:
-            self.channel.write(encodeReply(reply))
+            self._write(reply)
+
+    def _write(self, reply: Reply) -> None:
+        if self.language is not None:
+            reply = translated(reply, self.language)
+        self.channel.write(encodeReply(reply))
 
     def write(self, data: bytes) -> Awaitable[None]:
         """Send a piece of a long reply, and wait until most of it is on its way."""
@@ -361,7 +370,7 @@ class FTPSession:
     def _answer(self, reply: Reply | None) -> None:
         """Send the one final reply of a command."""
         if reply is not None and not self._closing:
-            self.channel.write(encodeReply(reply))
+            self._write(reply)
             if reply.code == 421:
                 self.end(reply.lines[-1])
 
