@@ -376,6 +376,19 @@ class ILiteralView(Interface):
         """
 
 
+class IClientPreferences(Interface):
+    """
+    Optional, asked of accounts with C{IClientPreferences(account, None)}: how the FTP
+    clients of this account differ from those that the listener expects.
+    """
+
+    foreignData = Attribute(
+        "Networks of the servers that its files may be exchanged with (FXP), true for"
+        " all, false for none; None: as the listener says."
+    )
+    profile = Attribute("A name for a set of compatibility switches; None: the listener's.")
+
+
 class IDirectoryCredentials(Interface):
     """
     Optional, asked of accounts with C{IDirectoryCredentials(account, None)}: some
@@ -454,6 +467,7 @@ __all__ = [
     "IBudgeted",
     "ICaseFolding",
     "IChecksums",
+    "IClientPreferences",
     "IDescriptorBacked",
     "IDirectoryCredentials",
     "IDirectoryHandle",

@@ -9,16 +9,27 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from filehub.accounts.records import AccountLimits
-from filehub.interfaces import IFileAccount, IFileSystem, IPermissionPolicy
+from filehub.interfaces import IClientPreferences, IFileAccount, IFileSystem, IPermissionPolicy
+from filehub.networks import Networks
 from filehub.paths import VirtualPath
 from filehub.permissions import formatPermissions
 
 
-@implementer(IFileAccount)
+@implementer(IFileAccount, IClientPreferences)
 class FileAccount:
-    """See L{IFileAccount}."""
+    """See L{IFileAccount} and L{IClientPreferences}."""
 
-    __slots__ = ("_policy", "fileSystem", "home", "limits", "mounts", "name", "requiresTLS")
+    __slots__ = (
+        "_policy",
+        "fileSystem",
+        "foreignData",
+        "home",
+        "limits",
+        "mounts",
+        "name",
+        "profile",
+        "requiresTLS",
+    )
 
     def __init__(
         self,
@@ -29,6 +40,8 @@ class FileAccount:
         limits: AccountLimits,
         requiresTLS: bool = False,
         mounts: Sequence[VirtualPath] = (),
+        foreignData: bool | Networks | None = None,
+        profile: str | None = None,
     ) -> None:
         self.name = name
         self.home = home
@@ -36,6 +49,8 @@ class FileAccount:
         self.limits = limits
         self.requiresTLS = requiresTLS
         self.mounts = mounts
+        self.foreignData = foreignData
+        self.profile = profile
         self._policy = policy
 
     def permissionLetters(self, path: VirtualPath) -> str:

@@ -110,6 +110,8 @@ class FileHubRealm:
             record.limits,
             record.requiresTLS,
             self._points,
+            record.foreignData,
+            record.profile,
         )
         for interface in interfaces:
             avatar = account if interface is IFileAccount else interface(account, None)

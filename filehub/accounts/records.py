@@ -12,6 +12,7 @@ from typing import Protocol
 from filehub.accounts.certrules import CertificateRule
 from filehub.accounts.policy import PathRule
 from filehub.interfaces import IRateLimiter
+from filehub.networks import Networks
 from filehub.paths import ROOT, VirtualPath
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -49,6 +50,8 @@ class AccountRecord:
     @ivar groupRules: the rules of each group.
     @ivar certificates: client certificates that are as good as the password.
     @ivar requiresTLS: may it be used over encrypted connections only?
+    @ivar foreignData: see L{IClientPreferences<filehub.interfaces.IClientPreferences>}.
+    @ivar profile: likewise.
     """
 
     name: str
@@ -59,6 +62,8 @@ class AccountRecord:
     groupRules: tuple[tuple[PathRule, ...], ...] = ()
     certificates: tuple[CertificateRule, ...] = ()
     requiresTLS: bool = False
+    foreignData: bool | Networks | None = None
+    profile: str | None = None
     limits: AccountLimits = NO_LIMITS
     enabled: bool = True
 

@@ -186,6 +186,7 @@ class _Builder:
                 groupRules=tuple(groups[name] for name in user.groups),
                 certificates=user.certificate,
                 requiresTLS=user.tls or any(name in user.groups for name in secured),
+                foreignData=user.allow_fxp,
                 limits=self._limits(user.sessions),
                 enabled=user.enabled,
             )

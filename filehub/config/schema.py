@@ -19,6 +19,8 @@ from filehub.config.listening import FTP, RFC913, TFTP
 from filehub.config.values import (
     CertificateRules,
     Count,
+    FolderURL,
+    ForeignValue,
     NameValue,
     NetworkValue,
     PermissionValue,
@@ -99,6 +101,7 @@ class User(Stored):
     sessions: Count | None = None
     certificate: CertificateRules = ()
     tls: bool = False
+    allow_fxp: ForeignValue | None = None
     rule: list[Rule] = []
 
 

@@ -85,7 +85,7 @@ class TLSClientStream(OverSocket):
     A L{ByteStream} in both directions.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_isEnded")
 
     def __init__(
         self,
@@ -103,6 +103,7 @@ class TLSClientStream(OverSocket):
             raise PeerGone
         self._connection = SSL.Connection(context, inner.kernelSocket)
         self._connection.set_connect_state()
+        self._isEnded = False
         if not host.replace(".", "").isdigit() and ":" not in host:
             self._connection.set_tlsext_host_name(host.encode("idna"))
         if session is not None:
@@ -147,6 +148,7 @@ class TLSClientStream(OverSocket):
             except SSL.WantWriteError:
                 await self._inner.writable()
             except SSL.ZeroReturnError:
+                self._isEnded = True
                 return b""
             except SSL.Error:
                 raise PeerGone("connection ended without TLS close_notify") from None
@@ -162,4 +164,10 @@ class TLSClientStream(OverSocket):
         except SSL.Error:
             self._inner.abort()
             return
-        await self._inner.finish()
+        try:
+            await self._inner.finish()
+        except PeerGone:
+            # A server that is done may close before our close_notify is there, and have
+            # it answered by a reset: nothing is lost with it.
+            if not self._isEnded:
+                raise

@@ -21,6 +21,7 @@ from filehub.errors import FileHubError
 from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.preferences import preferred
 from filehub.protocols.ftp.security import IN_THE_CLEAR, TLS_REQUIRED
 from filehub.protocols.ftp.wire import Reply
 
@@ -142,6 +143,7 @@ async def _logIn(
         raise
     session.account = account
     session.logout = logout
+    session.adopt(preferred(session.listener, account))
     session.directory = account.home
     session.attempts = 0
     idle = account.limits.idle

@@ -3,7 +3,9 @@ FXP: a file goes from one FTP server to another without passing through here
 (RFC 959 section 2.3, figure 2).
 
 The target listens (PASV), the source connects (PORT).  Many servers refuse one or the
-other towards a third machine, and rightly; whoever calls this can stream instead.
+other towards a third machine, and rightly; whoever calls this can stream instead.  Of
+two servers that encrypt, one takes the client's part (SSCN, CPSV); neither checks who
+the other is.
 """
 
 from __future__ import annotations
@@ -33,9 +35,8 @@ async def copyDirectly(
     @raise ProtectionRequired: a data connection that both would have to encrypt.
     @raise FileHubError: and other ways to fail; part of the file may be there.
     """
-    if source.protectsData or target.protectsData:
-        raise ProtectionRequired("no encrypted data connection between two servers")
-    await source.command(await _meetingPoint(target))
+    passive, active = await _agreeOnTLS(source, target)
+    await source.command(await _meetingPoint(target, passive))
     if offset:
         await target.command(f"REST {offset}")
         await source.command(f"REST {offset}")
@@ -56,9 +57,30 @@ async def copyDirectly(
     await gatherResults(halves)
     if problems:
         problems[0].raiseException()
+    if active is not None:
+        await active.command("SSCN OFF")
 
 
-async def _meetingPoint(target: FTPClient) -> str:
+async def _agreeOnTLS(source: FTPClient, target: FTPClient) -> tuple[str, FTPClient | None]:
+    """
+    One of two servers that encrypt has to take the client's part in the handshake.
+
+    @return: the command that makes the target listen, and whom SSCN has been said to.
+    @raise ProtectionRequired: neither can, or only one of them encrypts.
+    """
+    if not source.protectsData and not target.protectsData:
+        return "PASV", None
+    if source.protectsData and target.protectsData:
+        for client in (source, target):
+            if "SSCN" in client.features:
+                await client.command("SSCN ON")
+                return "PASV", client
+        if "CPSV" in target.features and ":" not in target.peer:
+            return "CPSV", None
+    raise ProtectionRequired("no encrypted data connection between these two servers")
+
+
+async def _meetingPoint(target: FTPClient, passive: str) -> str:
     """Where the target listens, as the source's command to connect there."""
     # The address in an answer to PASV is not believed: it could make the source
     # connect anywhere.
@@ -67,7 +89,7 @@ async def _meetingPoint(target: FTPClient) -> str:
         if match is None:
             raise ConnectFailed("the server's answer to EPSV has no port in it")
         return f"EPRT |2|{target.peer}|{match[2]}|"
-    match = _PASSIVE.search((await target.command("PASV")).text)
+    match = _PASSIVE.search((await target.command(passive)).text)
     if match is None:
         raise ConnectFailed("the server's answer to PASV has no port in it")
     high, low = match[1].split(",")[4:]

@@ -4,9 +4,10 @@ What all sessions of one FTP listener share.
 
 from __future__ import annotations
 
+import copy
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
@@ -80,6 +81,8 @@ class Verb(NamedTuple):
 
 #: Seconds between two complaints about the same.
 _COMPLAINT_INTERVAL: Final = 60.0
+#: Variants that are kept; a configuration file has a handful of them.
+_MAXIMUM_VARIANTS: Final = 64
 
 
 class Listener:
@@ -92,6 +95,8 @@ class Listener:
     @ivar resumedHandshakes: protected data connections that resumed the TLS session
         of their control connection.
     @ivar fullHandshakes: those that did not.
+    @ivar base: what this is a variant of, or itself: sessions that log out return there.
+    @ivar chooseVerbs: the commands that are enabled by settings.
     @ivar openData: makes a session's L{DataConnections}.
     @ivar external: what the 227 reply tells.
     @ivar now: seconds since the epoch, for dates in listings.
@@ -102,7 +107,10 @@ class Listener:
 
     __slots__ = (
         "_complained",
+        "_variants",
+        "base",
         "certificates",
+        "chooseVerbs",
         "deadlines",
         "external",
         "fullHandshakes",
@@ -125,6 +133,7 @@ class Listener:
         deadlines: Deadlines,
         openData: Callable[[ConnectionInfo, Listener], DataConnections],
         *,
+        chooseVerbs: Callable[[FTPSettings], Mapping[str, Verb]] | None = None,
         external: ExternalAddresses | None = None,
         site: Mapping[str, SiteCommand],
         sink: IEventSink | None = None,
@@ -138,6 +147,9 @@ class Listener:
         self.site = site
         self.deadlines = deadlines
         self.openData = openData
+        self.base = self
+        self.chooseVerbs = chooseVerbs or (lambda _: verbs)
+        self._variants: dict[Hashable, Listener] = {}
         self.external = external or ExternalAddresses(
             settings.externalAddress, settings.externalRules
         )
@@ -152,9 +164,28 @@ class Listener:
     def countTLS(self, *, resumed: bool) -> None:
         """A protected data connection came about."""
         if resumed:
-            self.resumedHandshakes += 1
+            self.base.resumedHandshakes += 1
         else:
-            self.fullHandshakes += 1
+            self.base.fullHandshakes += 1
+
+    def variant(self, wishes: Hashable, settings: Callable[[], FTPSettings]) -> Listener:
+        """
+        The same with other settings, for those sessions whose account wants them.
+
+        @param wishes: what makes the difference: the same wishes, the same variant.
+        @param settings: makes them.
+        """
+        variant = self._variants.get(wishes)
+        if variant is None:
+            if len(self._variants) >= _MAXIMUM_VARIANTS:
+                self._variants.clear()
+            variant = self._variants[wishes] = copy.copy(self)
+            variant.settings = settings()
+            variant.verbs = self.chooseVerbs(variant.settings)
+            variant._variants = {}
+            if variant.settings.externalAddress != self.settings.externalAddress:
+                variant.external = ExternalAddresses(variant.settings.externalAddress)
+        return variant
 
     def countExhaustion(self, connection: ConnectionInfo) -> None:
         """There was no passive port left for this client."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from filehub.errors import ProtectionRequired
 from filehub.events import Direction
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.thirdparty import shakeHandsAsClient
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
@@ -146,7 +147,12 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
     """
     identity = session.tls
     if identity is None or not session.protects:
+        session.takesClientPartOnce = False
         return await session.channels().open()
+    channels = session.channels()
+    if session.takesClientPart or session.takesClientPartOnce:
+        session.takesClientPartOnce = False
+        return await channels.open(shakeHandsAsClient)
     settings, listener = session.listener.settings, session.listener
     onMissing: Callable[[], object] | None = None
     if settings.closeNotify == "log":
@@ -162,11 +168,13 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
             stream = TLSSender(inner, identity)
         await stream.handshake()
         listener.countTLS(resumed=stream.resumed)
-        if settings.tlsSessions == "require" and not stream.resumed:
+        # Another server cannot resume what is between the client and us.
+        required = settings.tlsSessions == "require" and not channels.isForeign
+        if required and not stream.resumed:
             raise ProtectionRequired("the control connection's TLS session must be resumed")
         return stream
 
-    return await session.channels().open(protect)
+    return await channels.open(protect)
 
 
 def _unnoticed() -> None:

@@ -422,6 +422,7 @@ class FTPFactory(Factory):
             enabledVerbs(self.settings),
             deadlines or Deadlines(reactor),
             self._openData,
+            chooseVerbs=enabledVerbs,
             external=self.external,
             site=enabledSiteCommands(self.settings),
             sink=sink,

@@ -79,6 +79,8 @@ class FTPSession:
     @ivar data: the data connection, once one was asked for.
     @ivar reachedAt: the address that the client connected to, where that is a proxy's
         and not one of this machine.
+    @ivar takesClientPart: is this server the client in TLS on data connections (SSCN)?
+    @ivar takesClientPartOnce: the same of the connection that is armed (CPSV).
     @ivar transfer: the transfer that is running.
     """
 
@@ -113,6 +115,8 @@ class FTPSession:
         "renameFrom",
         "restart",
         "slot",
+        "takesClientPart",
+        "takesClientPartOnce",
         "text",
         "tls",
         "transfer",
@@ -149,6 +153,8 @@ class FTPSession:
         # Clients of an implicit TLS port expect it, and may say PROT.
         self.protects = self.listener.settings.implicitTLS
         self.epsvAll = False
+        self.takesClientPart = False
+        self.takesClientPartOnce = False
         self.facts: tuple[str, ...] | None = None
         self.algorithm: str | None = None
         self.language: Language | None = None
@@ -305,6 +311,14 @@ class FTPSession:
             self.data = self.listener.openData(self.slot.connection, self.listener)
         return self.data
 
+    def adopt(self, listener: Listener) -> None:
+        """Go on as a session of another listener, or of a variant of this one."""
+        if listener is not self.listener:
+            self.listener = listener
+            data, self.data = self.data, None
+            if data is not None:
+                data.reset()
+
     def interrupt(self, error: TransferError) -> None:
         """Break off the transfer that is running, if it is not over in all but name."""
         transfer = self.transfer
@@ -318,6 +332,7 @@ class FTPSession:
         self.forgetPending()
         if self.data is not None:
             self.data.reset()
+        self.adopt(self.listener.base)
         if wasLoggedIn and not self._isLost:
             self.slot.loggedOut()
             self.channel.loggedOut()

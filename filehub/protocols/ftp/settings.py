@@ -109,5 +109,10 @@ class FTPSettings:
         """Are there AUTH and what belongs to it?"""
         return self.tls != "off" or self.implicitTLS
 
+    @property
+    def offersProtectedFXP(self) -> bool:
+        """Are there SSCN and CPSV?"""
+        return self.offersTLS and bool(self.allowFXP)
+
 
 __all__ = ["FTPSettings", "SiteCommand"]

@@ -72,6 +72,7 @@ def _active(session: FTPSession, host: str, port: int, verb: str) -> Reply:
         if not isForeignAllowed(wanted, session.listener.settings.allowFXP):
             session.violated("bounce")
             return _void(session, _FOREIGN_ADDRESS)
+    session.takesClientPartOnce = False
     try:
         session.channels().active(host, port)
     except PermissionDenied:
@@ -104,6 +105,7 @@ def _listen(session: FTPSession, family: int | None) -> int:
     """
     @raise ConnectFailed: and L{OperationNotSupported}, as C{passive} does.
     """
+    session.takesClientPartOnce = False
     try:
         return session.channels().passive(family)
     except NoPortFree:

@@ -295,6 +295,9 @@ class Transport(StringTransport):
         super().abortConnection()
 
 
+#: Every command exists.
+EVERYTHING = FTPSettings(maximumMistakes=1000, tls="optional", allowFXP=True)
+
 _FINAL = re.compile(rb"[2-6][0-9][0-9] ")
 
 

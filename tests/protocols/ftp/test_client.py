@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import TestCase
 
-from filehub.errors import ConnectFailed, FileHubError, PeerGone, Stalled
+from filehub.errors import ConnectFailed, FileHubError, PeerGone, ProtectionRequired, Stalled
 from filehub.protocols.ftp.client import FTPClient, Refused
 from filehub.protocols.ftp.fxp import copyDirectly
 from filehub.protocols.ftp.reply_parser import NotFTP
@@ -143,7 +143,14 @@ class DirectCopyTests(ScriptedTestCase):
         source = await self.connect(answers)
         told = self.lines
         passive = b"227 Entering (10,9,8,7,4,1)\r\n"
-        target = await self.connect({b"PASV": passive, b"STOR": b"150 go\r\n226 stored\r\n"})
+        target = await self.connect(
+            {
+                b"PASV": passive,
+                b"CPSV": passive,
+                b"SSCN": b"200 ok\r\n",
+                b"STOR": b"150 go\r\n226 stored\r\n",
+            }
+        )
         return source, target, told, self.lines
 
     async def test_direct(self) -> None:
@@ -154,6 +161,31 @@ class DirectCopyTests(ScriptedTestCase):
         await copyDirectly(source, "a", target, "b")
         self.assertEqual(first, [b"PORT 127,0,0,1,4,1", b"RETR a"])
         self.assertEqual(second, [b"PASV", b"STOR b"])
+
+    async def test_protected(self) -> None:
+        """Where both encrypt, one of them is told to take the client's part."""
+        for features, expected in (
+            ({0: "SSCN"}, ([b"SSCN ON", b"PORT 127,0,0,1,4,1", b"RETR a", b"SSCN OFF"],
+                           [b"PASV", b"STOR b"])),
+            ({1: "SSCN"}, ([b"PORT 127,0,0,1,4,1", b"RETR a"],
+                           [b"SSCN ON", b"PASV", b"STOR b", b"SSCN OFF"])),
+            ({1: "CPSV"}, ([b"PORT 127,0,0,1,4,1", b"RETR a"], [b"CPSV", b"STOR b"])),
+        ):  # fmt: skip
+            source, target, first, second = await self.pair({b"SSCN": b"200 ok\r\n"})
+            for index, client in enumerate((source, target)):
+                client._protectData = True
+                if index in features:
+                    client.features[features[index]] = ""
+            await copyDirectly(source, "a", target, "b")
+            self.assertEqual((first, second), expected)
+
+    async def test_protectedByOne(self) -> None:
+        """Where only one encrypts, or neither can be the client, nothing moves."""
+        for both in (False, True):
+            source, target, first, second = await self.pair({})
+            target._protectData, source._protectData = True, both
+            await self.raises(ProtectionRequired, copyDirectly(source, "a", target, "b"))
+            self.assertEqual((first, second), ([], []))
 
     async def test_refused(self) -> None:
         """A server that does not connect to others is told apart before anything moves."""

@@ -20,7 +20,7 @@ from filehub.events import ProtocolViolation
 from filehub.protocols.ftp.commands import COMMANDS
 from filehub.protocols.ftp.session import MAXIMUM_QUEUED
 from filehub.protocols.ftp.settings import FTPSettings
-from tests.protocols.ftp.doubles import Client, finalCodes
+from tests.protocols.ftp.doubles import EVERYTHING, Client, finalCodes
 
 
 class Slow:
@@ -45,7 +45,7 @@ class Slow:
 
 class DispatchTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.client = Client(FTPSettings(maximumMistakes=1000, tls="optional")).logIn()
+        self.client = Client(EVERYTHING).logIn()
 
     def test_unknown(self) -> None:
         """500 for what is no command, 502 for what RFCs have and we have not."""
