@@ -19,7 +19,6 @@ from filehub.config.listening import FTP, RFC913, TFTP
 from filehub.config.values import (
     CertificateRules,
     Count,
-    FolderURL,
     ForeignValue,
     NameValue,
     NetworkValue,
