@@ -32,6 +32,7 @@ from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.transfer.blocks import BlockReader, BlockWriter, RateGate, TranslatedReader
 from filehub.transfer.datagrams import Datagram
 from filehub.transfer.eager import begin
+from filehub.transfer.sharing import SharedReads
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder
 
 
@@ -43,6 +44,8 @@ class House(Protocol):
     settings: TFTPSettings
     groups: Groups | None
     naming: Naming
+    #: Files that several transfers read at the same time.
+    reads: SharedReads
 
     def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
         """The most that is granted on the way that this request came."""
@@ -218,6 +221,8 @@ class Exchange:
                 self.port, self._close, self._moved = seat, seat.release, lambda: member.nbytes
                 house.listens(self)
                 return member
+        handle = await house.reads.join(handle, (account.name, self._path))
+        self._close = handle.close
         terms = negotiate(request, bounds, handle.attributes.size if octet else None)
         port = self.port = house.openPort(self.datagram, self, terms.blksize)
         gate = RateGate(house.clock, account.limits.download)

@@ -41,6 +41,7 @@ from filehub.transfer.datagrams import (
     interfaceMTU,
     plainHost,
 )
+from filehub.transfer.sharing import SharedReads
 
 #: Requests that are looked at in one turn of the reactor; transfers have their turn too.
 _TURN: Final = 16
@@ -130,6 +131,7 @@ class TFTPService(Service):
         self.clock = IReactorTime(reactor)
         self.portal = portal
         self.settings = settings
+        self.reads = SharedReads(self.clock.seconds)
         self._reactor = reactor
         self._listen = listen
         self._sessions = sessions
