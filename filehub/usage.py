@@ -77,6 +77,9 @@ class IUsageLedger(Interface):
     def partsOf(path: VirtualPath) -> Mapping[str, int]:
         """Sizes of what broken uploads left for this name, by account."""
 
+    def knownParts(below: VirtualPath) -> list[tuple[str, VirtualPath]]:
+        """The accounts and names of all of them."""
+
     def notePart(owner: str, path: VirtualPath, nbytes: int | None) -> None:
         """A broken upload left this much, or nothing any more."""
 

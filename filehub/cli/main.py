@@ -15,6 +15,7 @@ from filehub.errors import FileHubError
 #: Where each subcommand lives, and its line in the overview.
 _COMMANDS: Final = {
     "check": ("filehub.cli.check", "Say what a configuration file would serve, or what is wrong."),
+    "quota": ("filehub.cli.quota", "How much is used of each quota, and whether that is true."),
     "passwd": ("filehub.cli.passwd", "Make the hash of a password for the configuration file."),
     "user": ("filehub.cli.accounts", "Make, change and import accounts in a database."),
     "group": ("filehub.cli.accounts", "Make and change groups in a database."),

@@ -4,13 +4,17 @@ Which directories have quotas, and the service that keeps count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from filehub.accounts.records import ANONYMOUS_NAME
 from filehub.config.schema import Configuration
 from filehub.config.values import Stored
 from filehub.errors import ConfigurationError, FileHubError
@@ -21,10 +25,15 @@ from filehub.state.ledger import Quota, UsageLedger
 from filehub.state.records import FILE_NAME, SCHEMA, UsageRecords
 from filehub.vfs.claims import Claims
 from filehub.vfs.measuring import MountedMeasure
+from filehub.vfs.quota import refreshParts
 from filehub.vfs.workers import FileWorkers, Workers
 
 #: Changes that may wait to be written down: more than sessions can make.
 _QUEUE: Final = 4096
+#: Seconds between looks at what became of broken uploads.
+PARTS: Final = 600.0
+#: Seconds between looks at what C{filehub quota check --repair} asks for.
+REQUESTS: Final = 2.0
 
 
 def quotasOf(values: Configuration) -> dict[VirtualPath, Quota]:
@@ -66,12 +75,19 @@ def _smaller(one: int | None, other: int | None) -> int | None:
     return other if one is None else one if other is None else min(one, other)
 
 
+def ownersIn(values: Configuration) -> set[str]:
+    """The accounts that may leave broken uploads."""
+    return {ANONYMOUS_NAME, *(user.name for user in values.user)}
+
+
 class UsageService(Service):
     """
     Counts what is stored, from the start of the server to its end.
 
     @ivar claims: for the realm.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -87,12 +103,18 @@ class UsageService(Service):
         self._workers = workers or FileWorkers(reactor, threads=1, queue=_QUEUE)
         path = None if state is None else state / FILE_NAME
         self._database = StateDatabase(path, SCHEMA, self._workers)
-        measure = MountedMeasure(storages)
-        self.ledger = UsageLedger(reactor, UsageRecords(self._database), measure)
-        self.ledger.owners.update(user.name for user in values.user)
+        self._measure = MountedMeasure(storages)
+        self.ledger = UsageLedger(reactor, UsageRecords(self._database), self._measure)
+        self.ledger.owners |= ownersIn(values)
         self._quotas = quotasOf(values)
         self.claims = Claims(self.ledger)
         self._opened = False
+        self._loops = [
+            (LoopingCall(self._refresh), PARTS),
+            (LoopingCall(lambda: self._try(self.ledger.obey())), REQUESTS),
+        ]
+        for loop, _ in self._loops:
+            loop.clock = reactor
 
     def startService(self) -> None:
         """
@@ -109,6 +131,27 @@ class UsageService(Service):
             raise ConfigurationError(str(error)) from None
         self._opened = True
         self.ledger.start()
+        for loop, seconds in self._loops:
+            loop.start(seconds, now=False)
+
+    def stopService(self) -> None:
+        """Sessions that still end are counted."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        for loop, _ in self._loops:
+            if loop.running:
+                loop.stop()
+
+    def _refresh(self) -> Deferred[None]:
+        return self._try(refreshParts(self.claims, self._measure))
+
+    def _try(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
+        return Deferred.fromCoroutine(work).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if not isinstance(failure.value, FileHubError):
+            self._log.failure("usage could not be kept up to date", failure)
+        else:
+            self._log.warn("usage is not up to date: {error}", error=str(failure.value))
 
     def close(self) -> Deferred[None]:
         """After all sessions and storages."""
@@ -124,4 +167,4 @@ class UsageService(Service):
         await self._workers.stop()
 
 
-__all__ = ["UsageService", "quotasOf"]
+__all__ = ["UsageService", "ownersIn", "quotasOf"]

@@ -54,7 +54,8 @@ class StateDatabase:
                     raise ConfigurationError(f"{self.path} is in use by another server")
             self._connection = self._connect()
         except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self.closeNow()
+            reason = error.strerror if isinstance(error, OSError) else _line(error)
             raise ConfigurationError(
                 f"cannot use {self.path}: {reason} (if it is damaged, move it away)"
             ) from None
@@ -126,7 +127,9 @@ class StateDatabase:
                     connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise StorageUnavailable(None, f"the state cannot be written: {error}") from error
+            raise StorageUnavailable(
+                None, f"the state cannot be written: {_line(error)}"
+            ) from error
         return result
 
     async def run(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -146,6 +149,10 @@ class StateDatabase:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _line(error: sqlite3.Error) -> str:
+    return " ".join(str(error).split())
 
 
 def asBytes(text: Any) -> bytes:

@@ -322,8 +322,8 @@ class UsageLedger:
             root.users -= 1
             self._unwritten.add(root)
         self._schedule()
-        for root in self._roots.values():
-            if not root.known and root.waiting:
+        for root in reservation.roots:
+            if not root.known:
                 self._count(root)
 
     # --- counting
@@ -343,14 +343,21 @@ class UsageLedger:
             if late.active():
                 late.cancel()
 
-    def recount(self, path: VirtualPath) -> bool:
-        """Count a directory again as soon as nothing changes in it; is there such one?"""
+    def recount(self, path: VirtualPath) -> None:
+        """Count a directory again, as soon as nothing changes in it."""
         root = self._roots.get(path.segments)
-        if root is None:
-            return False
-        root.known = False
-        self._count(root)
-        return True
+        if root is not None and root.known:
+            root.known = False
+            self._count(root)
+
+    async def obey(self) -> None:
+        """
+        Do what somebody outside has asked for by way of the database.
+
+        @raise StorageUnavailable: it cannot be read now.
+        """
+        for path in await self._records.wanted():
+            self.recount(path)
 
     def _count(self, root: Root) -> None:
         """Count it, unless that is being done, or something changes there."""

@@ -93,14 +93,24 @@ class UsageRecords:
         await self.database.run(work)
 
     async def wanted(self) -> list[VirtualPath]:
-        """What somebody outside wants to have counted again; see L{wantCount}."""
+        """What somebody outside wants to have counted again; see L{want}."""
 
         def work(connection: sqlite3.Connection) -> list[VirtualPath]:
             rows = connection.execute("SELECT path FROM usage WHERE exact < 0").fetchall()
-            connection.execute("UPDATE usage SET exact = 0 WHERE exact < 0")
+            if rows:
+                connection.execute("UPDATE usage SET exact = 0 WHERE exact < 0")
             return [_path(path) for (path,) in rows]
 
         return await self.database.run(work)
+
+    def want(self, paths: Iterable[VirtualPath]) -> None:
+        """Ask the server that has the database to count again; blocks."""
+        rows = [(asBytes(path),) for path in paths]
+        self.database.perform(
+            lambda connection: connection.executemany(
+                "UPDATE usage SET exact = -1 WHERE path = ?", rows
+            )
+        )
 
 
 def _path(raw: bytes) -> VirtualPath:

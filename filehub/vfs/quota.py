@@ -34,7 +34,7 @@ from filehub.interfaces import (
     ISymbolicLinks,
     IWriteHandle,
 )
-from filehub.paths import VirtualPath
+from filehub.paths import ROOT, VirtualPath
 from filehub.usage import IReservation
 from filehub.vfs._quotahandle import QuotaWriteHandle
 from filehub.vfs.claims import Claim, Claims, Upload
@@ -307,6 +307,18 @@ class QuotaFileSystem(ForwardingFileSystem):
         return SpaceUsage(min(room.free, space.free), total)
 
 
+async def refreshParts(claims: Claims, measure: MountedMeasure) -> None:
+    """Parts of broken uploads have a time after which a sweep removes them: find out."""
+    ledger = claims.ledger
+    for owner, path in ledger.knownParts(ROOT):
+        if await measure.partSize(owner, path) == ledger.partsOf(path).get(owner):
+            continue
+        async with claims.changing(path) as claim:
+            if not claim.uploads:
+                part = await measure.partSize(owner, path)
+                claim.settle(claim.published, (owner, part))
+
+
 def _sizeOf(attributes: FileAttributes | None) -> int | None:
     """What counts of it as a file; a link is a name only."""
     if attributes is None or attributes.isDirectory:
@@ -314,4 +326,4 @@ def _sizeOf(attributes: FileAttributes | None) -> int | None:
     return attributes.size if attributes.isRegular else 0
 
 
-__all__ = ["NOBODY", "QuotaFileSystem"]
+__all__ = ["NOBODY", "QuotaFileSystem", "refreshParts"]
