@@ -155,7 +155,7 @@ def _books(file: Path) -> Iterator[_Books]:
         trees = {
             mount.path: LocalTree(mount.source, ImmediateWorkers())
             for mount in values.mount
-            if not mount.read_only
+            if isinstance(mount.source, Path) and not mount.read_only
         }
         try:
             records = UsageRecords(database)
