@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from twisted.cred.credentials import ICredentials, IUsernamePassword
+from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin
 from zope.interface import Attribute, implementer
 
@@ -53,14 +53,29 @@ class IAccountPassword(IUsernamePassword):
     account: bytes = Attribute("The billing account.")
 
 
+class ConnectionPassword(UsernamePassword):
+    """
+    A name, a password, and the connection that they came over: some places that check
+    passwords want to know.
+    """
+
+    username: bytes
+    password: bytes
+
+    def __init__(self, username: bytes, password: bytes, connection: ConnectionInfo) -> None:
+        super().__init__(username, password)
+        self.connection = connection
+
+
 @implementer(IAccountPassword)
 @dataclass(slots=True)
 class AccountPassword:
-    """See L{IAccountPassword}."""
+    """See L{IAccountPassword} and L{ConnectionPassword}."""
 
     username: bytes
     password: bytes = field(repr=False)
     account: bytes
+    connection: ConnectionInfo | None = field(default=None, compare=False, repr=False)
 
     def checkPassword(self, password: bytes) -> bool:
         """Only checkers decide; a credential never holds the right answer to compare."""

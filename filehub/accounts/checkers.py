@@ -12,13 +12,15 @@ from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
 from twisted.cred.credentials import IAnonymous, ICredentials, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from filehub.accounts.hashes import isAcceptable, isUsableHash
+from filehub.accounts.codes import CODE_LENGTH, CodeVerifier
+from filehub.accounts.hashes import isAcceptable, isUsableHash, needsRehash
 from filehub.accounts.passwords import PasswordVerifier
-from filehub.accounts.records import AccountRecord, AccountSource, NetworkRecord
+from filehub.accounts.records import AccountRecord, AccountSource, LoginSource, NetworkRecord
 from filehub.credentials import AccountRequired, IAccountPassword, IPeerAddress
-from filehub.errors import LimitExceeded
+from filehub.errors import LimitExceeded, StorageUnavailable
 
 #: The longest user name that is looked up, bytes.
 MAXIMUM_NAME: Final = 256
@@ -31,17 +33,38 @@ class CheckOverloaded(UnauthorizedLogin):
 @implementer(ICredentialsChecker)
 class PasswordChecker:
     """
-    Name and password, and ACCT where the account wants one.
+    Name and password, and on top, for accounts that want it, a one-time code or ACCT.
 
-    Unknown, disabled and passwordless accounts are refused with the same exception
-    after the same work as a wrong password.
+    Names that the source does not know are taken to the login sources.  Unknown,
+    disabled and passwordless accounts are refused with the same exception after the
+    same work as a wrong password.
+
+    A one-time code is the ACCT of a login, or, for clients that do not know ACCT, the
+    last six digits of what they send as the password.
     """
 
     credentialInterfaces = (IUsernamePassword, IAccountPassword)
 
-    def __init__(self, source: AccountSource, verifier: PasswordVerifier) -> None:
+    _log = Logger()
+
+    def __init__(
+        self,
+        source: AccountSource,
+        verifier: PasswordVerifier,
+        *,
+        logins: Iterable[LoginSource] = (),
+        codes: CodeVerifier | None = None,
+        allowWeak: bool = False,
+    ) -> None:
+        """
+        @param logins: asked in this order.
+        @param allowWeak: whether password hashes of weak forms count.
+        """
         self._source = source
         self._verifier = verifier
+        self._logins = tuple(logins)
+        self._codes = codes or CodeVerifier()
+        self._allowWeak = allowWeak
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker.requestAvatarId}."""
@@ -52,31 +75,75 @@ class PasswordChecker:
         if len(name) > MAXIMUM_NAME or b"\0" in name or not isAcceptable(password):
             raise UnauthorizedLogin("unacceptable name or password")
         try:
-            record = await self._source.find(name.decode("utf-8"))
+            text = name.decode("utf-8")
         except UnicodeDecodeError:
-            record = None
+            text = None
         try:
-            if record is None or not _hasPassword(record) or record.password is None:
+            record = await self._source.find(text) if text is not None else None
+            if record is None and text is not None:
+                record = await self._elsewhere(text, credentials)
+                if record is not None:
+                    return record.name.encode("utf-8")
+            if record is None or not self._hasPassword(record) or record.password is None:
                 await self._verifier.verifyNobody(password)
                 raise UnauthorizedLogin("no such account with a password")
-            if not await self._verifier.verify(record.password, password):
-                raise UnauthorizedLogin("wrong password")
-            if record.account is not None:
-                await self._checkAccount(record.account, credentials)
-        except LimitExceeded as error:
+            await self._checkPassword(record, record.password, credentials)
+        except (LimitExceeded, StorageUnavailable) as error:
             raise CheckOverloaded(str(error)) from None
         return record.name.encode("utf-8")
 
-    async def _checkAccount(self, stored: str, credentials: Any) -> None:
-        if not IAccountPassword.providedBy(credentials):
-            raise AccountRequired("account needed")
-        account = credentials.account
+    def _hasPassword(self, record: AccountRecord) -> bool:
+        return (
+            record.enabled
+            and record.password is not None
+            and isUsableHash(record.password, allowWeak=self._allowWeak)
+        )
+
+    async def _checkPassword(self, record: AccountRecord, stored: str, credentials: Any) -> None:
+        password = credentials.password
+        secret = record.oneTimeSecret
+        if secret is not None and not IAccountPassword.providedBy(credentials):
+            # Told apart by their ends, not by two checks: a check takes its time.
+            start, code = password[:-CODE_LENGTH], password[-CODE_LENGTH:]
+            if start and code.isdigit() and await self._verifier.verify(stored, start):
+                if not self._codes.take(record.name, secret, code):
+                    raise UnauthorizedLogin("wrong one-time code")
+                return
+        if not await self._verifier.verify(stored, password):
+            raise UnauthorizedLogin("wrong password")
+        if secret is not None or record.account is not None:
+            if not IAccountPassword.providedBy(credentials):
+                raise AccountRequired("account needed")
+            if secret is not None and not self._codes.take(
+                record.name, secret, credentials.account
+            ):
+                raise UnauthorizedLogin("wrong one-time code")
+            if record.account is not None and secret is None:
+                await self._checkAccount(record.account, credentials.account)
+        await self._hashAnew(record.name, stored, password)
+
+    async def _checkAccount(self, stored: str, account: bytes) -> None:
         if not isAcceptable(account) or not await self._verifier.verify(stored, account):
             raise UnauthorizedLogin("wrong account")
 
+    async def _hashAnew(self, name: str, stored: str, password: bytes) -> None:
+        """The password is here now, so a better hash of it can be made."""
+        replace = getattr(self._source, "replacePassword", None)
+        if replace is None or not needsRehash(stored):
+            return
+        try:
+            await replace(name, stored, await self._verifier.hash(password))
+        except (LimitExceeded, StorageUnavailable) as error:
+            # The old one is as good as it was; the next login tries again.
+            self._log.warn("no new hash for {account}: {reason}", account=name, reason=str(error))
 
-def _hasPassword(record: AccountRecord) -> bool:
-    return record.enabled and record.password is not None and isUsableHash(record.password)
+    async def _elsewhere(self, name: str, credentials: Any) -> AccountRecord | None:
+        connection = getattr(credentials, "connection", None)
+        for source in self._logins:
+            record = await source.authenticate(name, credentials.password, connection)
+            if record is not None:
+                return record if record.enabled else None
+        return None
 
 
 @implementer(ICredentialsChecker)

@@ -8,7 +8,8 @@ import hashlib
 import hmac
 import os
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -16,6 +17,8 @@ from twisted.python.threadpool import ThreadPool
 
 from filehub.accounts.hashes import hashPassword, verifyHash
 from filehub.errors import LimitExceeded
+
+_T = TypeVar("_T")
 
 
 class PasswordVerifier:
@@ -66,7 +69,7 @@ class PasswordVerifier:
         until = self._remembered.get(mac)
         if until is not None and until > now:
             return True
-        good = await self._inThread(stored, password)
+        good = await self._inThread(verifyHash, stored, password)
         if good and self._rememberFor:
             self._remembered[mac] = now + self._rememberFor
             self._remembered.move_to_end(mac)
@@ -81,35 +84,43 @@ class PasswordVerifier:
 
         @raise LimitExceeded: as a real one would.
         """
-        await self._inThread(None, password)
+        await self._inThread(self._checkNobody, password)
+
+    async def hash(self, password: bytes) -> str:
+        """
+        A new hash of an acceptable password.
+
+        @raise LimitExceeded: too many checks are waiting.
+        """
+        return await self._inThread(hashPassword, password)
 
     def _mac(self, stored: str, password: bytes) -> bytes:
         text = stored.encode() + b"\0" + password
         return hmac.digest(self._key, text, hashlib.sha256)
 
-    def _check(self, stored: str | None, password: bytes) -> bool:
+    def _checkNobody(self, password: bytes) -> None:
+        # Made once, at its first use, in the thread.
+        self._dummy = self._dummy or hashPassword(os.urandom(16).hex().encode())
+        verifyHash(self._dummy, password)
+
+    def _unlessStopped(self, work: Callable[..., _T], *arguments: object) -> _T:
         if self._stopped:
             # Whoever waits for the end of the threads would wait for the whole queue.
             raise LimitExceeded("shutting down")
-        if stored is None:
-            # Made once, at its first use, in the thread.
-            self._dummy = self._dummy or hashPassword(os.urandom(16).hex().encode())
-            verifyHash(self._dummy, password)
-            return False
-        return verifyHash(stored, password)
+        return work(*arguments)
 
-    async def _inThread(self, stored: str | None, password: bytes) -> bool:
+    async def _inThread(self, work: Callable[..., _T], *arguments: object) -> _T:
         if self._stopped or self._pending >= self._limit:
             raise LimitExceeded("too many logins at once, try again later")
         if not self._pool.started:
             self._pool.start()
         self._pending += 1
-        checking: Deferred[bool] = deferToThreadPool(
-            self._reactor, self._pool, self._check, stored, password
+        checking: Deferred[_T] = deferToThreadPool(
+            self._reactor, self._pool, self._unlessStopped, work, *arguments
         )
         # A client that leaves ends the waiting, not the check: that still has its
         # place in the queue.
-        waiting: Deferred[bool] = Deferred()
+        waiting: Deferred[_T] = Deferred()
         checking.addBoth(self._checked).chainDeferred(waiting)
         return await waiting
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from filehub.accounts.certrules import CertificateRule
 from filehub.accounts.policy import PathRule
+from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IRateLimiter
 from filehub.networks import Networks
 from filehub.paths import ROOT, VirtualPath
@@ -48,6 +49,8 @@ class AccountRecord:
     @ivar account: the ACCT password (RFC 913, RFC 959) as a PHC string, if one is
         wanted on top.
     @ivar groupRules: the rules of each group.
+    @ivar oneTimeSecret: what one-time codes are made of (base 32); they are wanted in
+        place of C{account}.
     @ivar certificates: client certificates that are as good as the password.
     @ivar requiresTLS: may it be used over encrypted connections only?
     @ivar foreignData: see L{IClientPreferences<filehub.interfaces.IClientPreferences>}.
@@ -57,6 +60,7 @@ class AccountRecord:
     name: str
     password: str | None = field(default=None, repr=False)
     account: str | None = field(default=None, repr=False)
+    oneTimeSecret: str | None = field(default=None, repr=False)
     home: VirtualPath = ROOT
     rules: tuple[PathRule, ...] = ()
     groupRules: tuple[tuple[PathRule, ...], ...] = ()
@@ -89,6 +93,23 @@ class AccountSource(Protocol):
 
     async def findAnonymous(self) -> AccountRecord | None:
         """The account of anonymous logins, if they are allowed."""
+
+
+class LoginSource(Protocol):
+    """A place that checks passwords itself, and shows no hashes."""
+
+    async def authenticate(
+        self, name: str, password: bytes, connection: ConnectionInfo | None
+    ) -> AccountRecord | None:
+        """
+        The account, if this is its password.
+
+        @raise LimitExceeded: too many logins are waiting.
+        @raise StorageUnavailable: it does not answer.
+        """
+
+    async def find(self, name: str) -> AccountRecord | None:
+        """An account that was authenticated a moment ago."""
 
 
 class AccountTable:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
+from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed, UnhandledCredentials
 
 from filehub.credentials import (
     AccountPassword,
     AccountRequired,
     Certificate,
+    ConnectionPassword,
     EncryptionRequired,
     ICertificate,
     PasswordRequired,
@@ -74,7 +75,8 @@ async def PASS(session: FTPSession, argument: str) -> Reply:
     if len(password) > MAXIMUM_PASSWORD:
         return _refused(session)
     try:
-        return await _logIn(session, UsernamePassword(user, password))
+        credentials = ConnectionPassword(user, password, session.slot.connection)
+        return await _logIn(session, credentials)
     except AccountRequired:
         session.password = password
         return _ACCOUNT_NEEDED
@@ -86,7 +88,8 @@ async def ACCT(session: FTPSession, argument: str) -> Reply:
     if user is not None and password is not None:
         account = encodeName(argument)
         try:
-            return await _logIn(session, AccountPassword(user, password, account))
+            connection = session.slot.connection
+            return await _logIn(session, AccountPassword(user, password, account, connection))
         except AccountRequired:
             return _refused(session)
     if session.account is not None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
+from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed, UnhandledCredentials
 
-from filehub.credentials import AccountPassword, AccountRequired
+from filehub.credentials import AccountPassword, AccountRequired, ConnectionPassword
 from filehub.errors import FileHubError
 from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
@@ -101,17 +101,18 @@ async def _tryIn(session: RFC913Session, granted: Reply, wrong: Reply) -> Reply 
     """
     user, password, account = session.user or b"", session.password or b"", session.billing
     policy = session.listener.settings.accounts
+    connection = session.slot.connection
     session.password = None
     try:
         if account is None or policy == "none":
             try:
-                await _logIn(session, UsernamePassword(user, password))
+                await _logIn(session, ConnectionPassword(user, password, connection))
                 return granted
             except AccountRequired:
                 if account is None:
                     session.password = password
                     return _SEND_ACCOUNT
-        await _logIn(session, AccountPassword(user, password, account or b""))
+        await _logIn(session, AccountPassword(user, password, account or b"", connection))
         return granted
     except (LoginFailed, UnhandledCredentials):
         return await _refused(session, wrong)
