@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Final
 
+from twisted.cred.error import LoginDenied
+
 from filehub.credentials import ConnectionInfo
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -22,6 +24,10 @@ _HOURS: Final = re.compile(
 )
 #: Midnight at the end of a day.
 _END: Final = "24:00"
+
+
+class NotAdmitted(LoginDenied):
+    """The account is known and its password right, but not now, or not like this."""
 
 
 @dataclass(frozen=True, slots=True)

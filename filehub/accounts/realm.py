@@ -11,7 +11,9 @@ is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from twisted.cred.checkers import ANONYMOUS
@@ -22,6 +24,7 @@ from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
 from filehub.accounts.account import FileAccount
+from filehub.accounts.admission import NotAdmitted
 from filehub.accounts.policy import RulePolicy
 from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord, AccountSource
 from filehub.accounts.stack import AccountView
@@ -60,9 +63,12 @@ class FileHubRealm:
         *,
         sink: IEventSink | None = None,
         claims: Claims | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """
         @param mounts: which storage appears where.
+        @param now: seconds since the epoch, for accounts that may be used at certain
+            times only.
         @param claims: who counts what is stored; L{None}: nobody.
         """
         self._source = source
@@ -70,6 +76,7 @@ class FileHubRealm:
         self._points = tuple(self._mounts)
         self._sink = sink
         self._claims = claims
+        self._now = now
         #: By whether it is the anonymous account, and its name.
         self._views: dict[tuple[bool, str], tuple[AccountRecord, AccountView]] = {}
 
@@ -96,6 +103,12 @@ class FileHubRealm:
         if record is None or not record.enabled:
             raise LoginDenied("no such account")
         connection = mind if isinstance(mind, ConnectionInfo) else None
+        if record.admissions:
+            moment = datetime.fromtimestamp(self._now())
+            for admission in record.admissions:
+                refusal = admission.refusal(connection, moment)
+                if refusal is not None:
+                    raise NotAdmitted(refusal)
         if record.requiresTLS and (connection is None or not connection.secure):
             raise EncryptionRequired("the account is for encrypted connections only")
         view = self._viewOf(record, anonymous)

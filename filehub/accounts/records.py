@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from filehub.accounts.admission import Admission
 from filehub.accounts.certrules import CertificateRule
 from filehub.accounts.policy import PathRule
 from filehub.credentials import ConnectionInfo
@@ -55,6 +56,7 @@ class AccountRecord:
     @ivar requiresTLS: may it be used over encrypted connections only?
     @ivar foreignData: see L{IClientPreferences<filehub.interfaces.IClientPreferences>}.
     @ivar profile: likewise.
+    @ivar admissions: its own and its groups' restrictions; all have to be met.
     """
 
     name: str
@@ -68,6 +70,7 @@ class AccountRecord:
     requiresTLS: bool = False
     foreignData: bool | Networks | None = None
     profile: str | None = None
+    admissions: tuple[Admission, ...] = ()
     limits: AccountLimits = NO_LIMITS
     enabled: bool = True
 

@@ -33,6 +33,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface
 
+from filehub.accounts.admission import NotAdmitted
 from filehub.accounts.checkers import CheckOverloaded
 from filehub.accounts.records import ANONYMOUS_NAME, Network
 from filehub.credentials import (
@@ -187,7 +188,7 @@ class ThrottledPortal:
             if ICertificate.providedBy(credentials):
                 raise
             await self._refuse(mind, user, str(error) or "refused", address)
-        except (CheckOverloaded, _TooLate) as error:
+        except (CheckOverloaded, NotAdmitted, _TooLate) as error:
             await self._refuse(mind, user, str(error), address, counts=False)
         except LoginFailed as error:
             await self._refuse(mind, user, str(error) or "refused", address)

@@ -82,6 +82,9 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
         accounts.append((user.name, how, ", ".join(user.groups), _rules(user.rule + inherited)))
     if values.anonymous.enabled:
         accounts.append(("anonymous", "anybody", "", _rules(values.anonymous.rule)))
+    sources: list[tuple[str, ...]] = [
+        (each.type, str(each.file or each.base or " ".join(each.command))) for each in values.source
+    ]
     networks: list[tuple[str, ...]] = [
         (str(each.address), each.account, ", ".join(each.protocols)) for each in values.network
     ]
@@ -89,6 +92,7 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
         ("Listeners", ("protocol", "endpoint", "mode"), listeners),
         ("Mounts", ("path", "folder", "access", "links"), mounts),
         ("Accounts", ("name", "login", "groups", "rules"), accounts),
+        ("Further accounts", ("type", "place"), sources),
         ("Networks", ("address", "account", "protocols"), networks),
     ]
 

@@ -18,22 +18,18 @@ from zope.interface import implementer
 from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, PasswordChecker
 from filehub.accounts.clientcerts import CertificateChecker
 from filehub.accounts.passwords import PasswordVerifier
-from filehub.accounts.policy import PathRule
 from filehub.accounts.realm import FileHubRealm
-from filehub.accounts.records import (
-    ANONYMOUS_NAME,
-    AccountLimits,
-    AccountRecord,
-    AccountTable,
-    NetworkRecord,
-)
+from filehub.accounts.records import AccountSource, LoginSource, NetworkRecord
+from filehub.accounts.sources import SourceChain
 from filehub.accounts.throttle import ThrottledPortal, ThrottleSettings
+from filehub.config.accounts import AccountBuilder
 from filehub.config.encryption import CertificateWatch, certificatesFor
 from filehub.config.ftp import ftpSettings
 from filehub.config.listeners import streamEndpoint
-from filehub.config.loading import LoadedConfiguration, dotted, ruleOrigins
+from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.quotas import UsageService, quotasOf
-from filehub.config.schema import Mount, Rule
+from filehub.config.schema import Mount
+from filehub.config.sources import buildSource
 from filehub.config.tftpnames import nameSettings
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
@@ -48,7 +44,6 @@ from filehub.protocols.tftp.server import TFTPService
 from filehub.protocols.tftp.settings import MulticastSettings, TFTPSettings
 from filehub.registry import SessionCaps, SessionRegistry
 from filehub.service import FileHubService, ListenerService
-from filehub.transfer.ratelimit import TokenBucket
 from filehub.vfs.claims import Claims
 from filehub.vfs.local import LocalTree
 from filehub.vfs.readonly import ReadOnlyFileSystem
@@ -78,6 +73,7 @@ class _Builder:
         caps = SessionCaps(limits.sessions, limits.per_address, limits.per_user)
         self._registry = SessionRegistry(reactor, caps, self._sink)
         self._usage: UsageService | None = None
+        self._closeSources: list[Callable[[], None]] = []
         # Read now, while root may, and from where the operator looks at the files.
         self._certificates = certificatesFor(self._values)
 
@@ -88,6 +84,7 @@ class _Builder:
             self._furnish,
             closing=[
                 self._closeUsage,
+                self._stopSources,
                 self._workers.stop,
                 self._verifier.stop,
                 *self._closeSinks,
@@ -100,12 +97,21 @@ class _Builder:
         if self._certificates is not None:
             watch = CertificateWatch(self._reactor, self._certificates)
             watch.setServiceParent(service)  # type: ignore[no-untyped-call]
-        table = self._accounts()
+        accounts = AccountBuilder(self._reactor, self._loaded)
+        sources = [
+            buildSource(self._reactor, each, accounts.fromStored) for each in self._values.source
+        ]
+        self._closeSources = [each.stop for each in sources]
+        stored = SourceChain(
+            [accounts.table(), *(each.stored for each in sources if each.stored is not None)]
+        )
+        logins = [each.login for each in sources if each.login is not None]
+        table = SourceChain([stored], logins)
         realm = FileHubRealm(
             table, storages, sink=self._sink, claims=self._claims(service, storages)
         )
         portal = ThrottledPortal(
-            self._portal(realm, table), self._reactor, self._sink, self._throttle()
+            self._portal(realm, stored, logins), self._reactor, self._sink, self._throttle()
         )
         for listener in self._listeners(portal):
             service.addListener(listener)
@@ -123,6 +129,10 @@ class _Builder:
 
     def _closeUsage(self) -> Deferred[None] | None:
         return None if self._usage is None else self._usage.close()
+
+    def _stopSources(self) -> None:
+        for stop in self._closeSources:
+            stop()
 
     # --- what is observed
 
@@ -152,60 +162,17 @@ class _Builder:
         )
         return _ReadOnlyStorage(tree) if mount.read_only else tree
 
-    def _rules(self, rules: list[Rule], *place: str | int) -> tuple[PathRule, ...]:
-        return tuple(
-            PathRule(path, rule.allow, origin)
-            for path, rule, origin in ruleOrigins(self._loaded, rules, *place)
-        )
-
-    def _limits(self, sessions: int | None = None) -> AccountLimits:
-        limits = self._values.limits
-        return AccountLimits(
-            maximumSessions=sessions,
-            download=self._bucket(limits.download_rate),
-            upload=self._bucket(limits.upload_rate),
-        )
-
-    def _bucket(self, rate: int | None) -> TokenBucket | None:
-        return TokenBucket(self._reactor, rate) if rate is not None else None
-
-    def _accounts(self) -> AccountTable:
-        values = self._values
-        groups = {
-            group.name: self._rules(group.rule, "group", index)
-            for index, group in enumerate(values.group)
-        }
-        secured = [group.name for group in values.group if group.tls]
-        records = [
-            AccountRecord(
-                name=user.name,
-                password=user.password,
-                account=user.account,
-                home=user.home,
-                rules=self._rules(user.rule, "user", index),
-                groupRules=tuple(groups[name] for name in user.groups),
-                certificates=user.certificate,
-                requiresTLS=user.tls or any(name in user.groups for name in secured),
-                foreignData=user.allow_fxp,
-                limits=self._limits(user.sessions),
-                enabled=user.enabled,
-            )
-            for index, user in enumerate(values.user)
-        ]
-        anonymous = AccountRecord(
-            name=ANONYMOUS_NAME,
-            home=values.anonymous.home,
-            rules=self._rules(values.anonymous.rule, "anonymous"),
-            limits=self._limits(),
-        )
-        return AccountTable(records, anonymous if values.anonymous.enabled else None)
-
-    def _portal(self, realm: FileHubRealm, table: AccountTable) -> Portal:
+    def _portal(
+        self, realm: FileHubRealm, stored: AccountSource, logins: Iterable[LoginSource]
+    ) -> Portal:
         networks = [
             NetworkRecord(each.address, each.account, frozenset(each.protocols))
             for each in self._values.network
         ]
-        portal = Portal(realm, [PasswordChecker(table, self._verifier), CertificateChecker(table)])
+        passwords = PasswordChecker(
+            stored, self._verifier, logins=logins, allowWeak=self._values.server.weak_hashes
+        )
+        portal = Portal(realm, [passwords, CertificateChecker(stored)])
         portal.registerChecker(NetworkChecker(networks, "tftp"))
         if self._values.anonymous.enabled:
             portal.registerChecker(AnonymousChecker())

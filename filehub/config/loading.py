@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from filehub.accounts.hashes import isUsableHash
+from filehub.accounts.hashes import formatOf, missingLibrary
 from filehub.config.listeners import complaintAbout, fixedPort
 from filehub.config.places import Place, findPlaces, lineOf
 from filehub.config.schema import Configuration, Rule, keysAt
@@ -198,13 +198,17 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
         _checkHome(loaded, complain, user.home, "user", index)
         for key in ("password", "account"):
             stored = getattr(user, key)
-            if stored is not None and stored not in ("", "!", "*") and not isUsableHash(stored):
-                complain(
-                    "found something else, expected the output of: filehub passwd",
-                    "user",
-                    index,
-                    key,
-                )
+            problem = _complaintAboutHash(stored or "", values.server.weak_hashes)
+            if problem is not None:
+                complain(problem, "user", index, key)
+    for index, source in enumerate(values.source):
+        if source.file is not None and not source.file.exists():
+            text = f"found {str(source.file)!r}, expected a database; filehub user add makes it"
+            complain(text, "source", index, "file")
+        for group in source.groups:
+            if group not in groups:
+                text = f"found {group!r}, expected the name of a [[group]]"
+                complain(text, "source", index, "groups")
     _checkHome(loaded, complain, values.anonymous.home, "anonymous")
     for index, network in enumerate(values.network):
         if network.address in [each.address for each in values.network[:index]]:
@@ -221,6 +225,20 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
                 index,
                 "account",
             )
+
+
+def _complaintAboutHash(stored: str, allowWeak: bool) -> str | None:
+    if stored in ("", "!", "*"):
+        return None
+    form = formatOf(stored)
+    if form is None:
+        return "found something else, expected the output of: filehub passwd"
+    library = missingLibrary(form)
+    if library is not None:
+        return f"found a hash ({form.name}) that needs a library: pip install filehub[passwords]"
+    if form.isWeak and not allowWeak:
+        return f"found a weak hash ({form.name}), which counts only with server.weak_hashes"
+    return None
 
 
 def _checkHome(

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field
 
 from filehub.config.listening import FTP, RFC913, TFTP
+from filehub.config.sources import Source
 from filehub.config.values import (
     CertificateRules,
     Count,
     ForeignValue,
+    HoursList,
     NameValue,
     NetworkValue,
+    OneTimeSecret,
     PermissionValue,
     Rate,
     Seconds,
@@ -39,6 +43,8 @@ class Server(Section):
     #: The first word of RFC 913's greeting; empty: the name that the system has.
     name: str = ""
     state: Path | None = None
+    #: Do password hashes of weak forms (MD5, SHA-1, DES) count?
+    weak_hashes: bool = False
     workers: Literal[1] = 1
 
 
@@ -80,7 +86,16 @@ class Rule(Section):
     allow: PermissionValue
 
 
-class Group(Stored):
+class Admitted(Stored):
+    """When, from where and over what an account may be used."""
+
+    expires: date | None = None
+    hours: HoursList = ()
+    networks: list[NetworkValue] = []
+    protocols: list[Literal["ftp", "tftp", "rfc913"]] = []
+
+
+class Group(Admitted):
     """Rules that several users share."""
 
     name: NameValue
@@ -88,12 +103,13 @@ class Group(Stored):
     rule: list[Rule] = []
 
 
-class User(Stored):
+class User(Admitted):
     """An account."""
 
     name: NameValue
     password: str | None = Field(default=None, repr=False)
     account: str | None = Field(default=None, repr=False)
+    one_time_secret: OneTimeSecret | None = Field(default=None, repr=False)
     groups: list[str] = []
     home: VirtualPathValue = ROOT
     enabled: bool = True
@@ -159,6 +175,7 @@ class Configuration(Section):
     mount: list[Mount] = []
     group: list[Group] = []
     user: list[User] = []
+    source: list[Source] = []
     anonymous: Anonymous = Anonymous()
     network: list[Network] = []
     limits: Limits = Limits()

@@ -13,7 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from filehub.accounts.admission import Hours, parseHours
 from filehub.accounts.certrules import CertificateRule, parseCertificateRule
+from filehub.accounts.codes import isUsableSecret
 from filehub.errors import FileHubError
 from filehub.paths import ROOT, VirtualPath
 from filehub.permissions import Permission, parsePermissions
@@ -115,6 +117,20 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(f"expected an address or network such as 10.0.0.0/8: {error}") from None
 
 
+def _hours(value: object) -> tuple[Hours, ...]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("expected a text or a list of them")
+    return tuple(each if isinstance(each, Hours) else parseHours(str(each)) for each in value)
+
+
+def _secret(value: str) -> str:
+    if not isUsableSecret(value):
+        raise ValueError("expected at least 16 letters and digits of base 32")
+    return value
+
+
 def _certificates(value: object) -> tuple[CertificateRule, ...]:
     if isinstance(value, str):
         value = [value]
@@ -199,6 +215,8 @@ SourceURL = Annotated[Path | WebAddress, BeforeValidator(_place)]
 NetworkValue = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 MulticastValue = Annotated[NetworkValue, AfterValidator(_groups)]
 NameValue = Annotated[str, AfterValidator(_name)]
+HoursList = Annotated[tuple[Hours, ...], BeforeValidator(_hours)]
+OneTimeSecret = Annotated[str, AfterValidator(_secret)]
 CertificateRules = Annotated[tuple[CertificateRule, ...], BeforeValidator(_certificates)]
 ExternalValue = Annotated[External, BeforeValidator(_external)]
 ForeignValue = Annotated[

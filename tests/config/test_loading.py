@@ -326,7 +326,7 @@ class CrossCheckTests(LoadingCase):
     def test_suggestion(self) -> None:
         """An unknown key is answered with those that the table has."""
         (line,) = self.complaints(LISTEN + '[[user]]\nname = "a"\nhoem = "/"')
-        self.assertIn("expected name, password, account, groups, home,", line)
+        self.assertIn("expected name, password, account, one_time_secret, groups, home,", line)
         self.assertTrue(line.endswith("(did you mean home?)"), line)
         (line,) = self.complaints(LISTEN + "[quota]")
         self.assertIn("expected server, log, tls, ftp, ", line)

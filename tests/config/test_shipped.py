@@ -62,10 +62,10 @@ class ShippedCase(SynchronousTestCase):
         """The configuration, with every folder and file that it names."""
         for name in re.findall(r"file:///srv/([a-z]+)", text):
             (self.folder / name).mkdir(exist_ok=True)
-        for name in re.findall(r"/etc/filehub/([a-z.]+)", text):
+        for name in re.findall(r"/(?:etc|var/lib)/filehub/([a-z.]+)", text):
             (self.folder / name).touch()
         text = text.replace("file:///srv", self.folder.as_uri())
-        text = text.replace("/etc/filehub/", f"{self.folder}/")
+        text = re.sub("/(etc|var/lib)/filehub/", f"{self.folder}/", text)
         path = self.folder / "filehub.toml"
         path.write_text(text)
         return loadConfiguration(path)
@@ -79,7 +79,7 @@ class ReferenceTests(ShippedCase):
         found = set()
         table = ""
         for line in shipped("filehub.toml").splitlines():
-            header = re.match(r"\[\[?([a-z0-9.]+)\]\]?$", line)
+            header = re.match(r"(?:# )?\[\[?([a-z0-9.]+)\]\]?$", line)
             key = re.match(r"(?:# )?([a-z0-9_]+) = ", line)
             if header is not None:
                 table = header[1]
@@ -100,7 +100,7 @@ class ReferenceTests(ShippedCase):
         hashed = re.search(r'password = ("\$argon2[^"]+")', text)
         assert hashed is not None
         text = text.replace('"..."', hashed[1])
-        text, count = re.subn(r"^# ([a-z_]+ = )", r"\1", text, flags=re.MULTILINE)
+        text, count = re.subn(r"^# ([a-z_]+ = |\[\[)", r"\1", text, flags=re.MULTILINE)
         self.assertGreater(count, 4)
         values = self.load(text).values
         self.assertEqual(values.ftp.external_address, External("203.0.113.7"))

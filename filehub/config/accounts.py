@@ -1,0 +1,156 @@
+"""
+From users, groups and rules, wherever they are written down, to accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from filehub.accounts.admission import Admission
+from filehub.accounts.database import StoredAccount
+from filehub.accounts.policy import PathRule
+from filehub.accounts.records import (
+    ANONYMOUS_NAME,
+    AccountLimits,
+    AccountRecord,
+    AccountTable,
+)
+from filehub.config.loading import LoadedConfiguration, ruleOrigins
+from filehub.config.schema import Admitted, Group, Rule, User
+from filehub.errors import ConfigurationError
+from filehub.transfer.ratelimit import TokenBucket
+
+_S = TypeVar("_S", bound=Admitted)
+
+
+class AccountBuilder:
+    """
+    Makes accounts of what a configuration says.
+    """
+
+    def __init__(self, clock: Any, loaded: LoadedConfiguration) -> None:
+        """
+        @param clock: an L{IReactorTime<twisted.internet.interfaces.IReactorTime>}, for rates.
+        """
+        self._clock = clock
+        self._loaded = loaded
+        groups = loaded.values.group
+        self._groups = {group.name: group for group in groups}
+        self._groupRules = {
+            group.name: self._rules(group.rule, "group", index)
+            for index, group in enumerate(groups)
+        }
+
+    def table(self) -> AccountTable:
+        """All accounts of the file."""
+        values = self._loaded.values
+        records = [
+            self._record(
+                user,
+                self._rules(user.rule, "user", index),
+                [self._groups[name] for name in user.groups],
+                tuple(self._groupRules[name] for name in user.groups),
+            )
+            for index, user in enumerate(values.user)
+        ]
+        anonymous = AccountRecord(
+            name=ANONYMOUS_NAME,
+            home=values.anonymous.home,
+            rules=self._rules(values.anonymous.rule, "anonymous"),
+            limits=self._limits(),
+        )
+        return AccountTable(records, anonymous if values.anonymous.enabled else None)
+
+    def fromStored(self, stored: StoredAccount, place: str) -> AccountRecord:
+        """
+        An account that is written down elsewhere, with the same keys.
+
+        @param place: where; stands in the reasons of denials.
+        @raise ConfigurationError: it makes no sense; says why.
+        """
+        user = _validated(
+            User, {**stored.settings, "name": stored.name, "password": stored.password}
+        )
+        groups, groupRules = [], []
+        for name in user.groups:
+            if name in stored.groups:
+                group = _validated(Group, {**stored.groups[name], "name": name})
+                rules = tuple(
+                    PathRule(rule.path, rule.allow, f"{place}: group {name}") for rule in group.rule
+                )
+            elif name in self._groups:
+                group, rules = self._groups[name], self._groupRules[name]
+            else:
+                raise ConfigurationError(f"groups: found {name!r}, expected the name of a group")
+            groups.append(group)
+            groupRules.append(rules)
+        rules = tuple(
+            PathRule(rule.path, rule.allow, f"{place}: user {user.name}") for rule in user.rule
+        )
+        return self._record(user, rules, groups, tuple(groupRules))
+
+    def _record(
+        self,
+        user: User,
+        rules: tuple[PathRule, ...],
+        groups: Iterable[Group],
+        groupRules: tuple[tuple[PathRule, ...], ...],
+    ) -> AccountRecord:
+        groups = tuple(groups)
+        return AccountRecord(
+            name=user.name,
+            password=user.password,
+            account=user.account,
+            oneTimeSecret=user.one_time_secret,
+            home=user.home,
+            rules=rules,
+            groupRules=groupRules,
+            certificates=user.certificate,
+            requiresTLS=user.tls or any(group.tls for group in groups),
+            foreignData=user.allow_fxp,
+            admissions=tuple(
+                _admission(each) for each in (user, *groups) if _admission(each) != Admission()
+            ),
+            limits=self._limits(user.sessions),
+            enabled=user.enabled,
+        )
+
+    def _rules(self, rules: list[Rule], *place: str | int) -> tuple[PathRule, ...]:
+        return tuple(
+            PathRule(path, rule.allow, origin)
+            for path, rule, origin in ruleOrigins(self._loaded, rules, *place)
+        )
+
+    def _limits(self, sessions: int | None = None) -> AccountLimits:
+        limits = self._loaded.values.limits
+        return AccountLimits(
+            maximumSessions=sessions,
+            download=self._bucket(limits.download_rate),
+            upload=self._bucket(limits.upload_rate),
+        )
+
+    def _bucket(self, rate: int | None) -> TokenBucket | None:
+        return TokenBucket(self._clock, rate) if rate is not None else None
+
+
+def _admission(section: Admitted) -> Admission:
+    return Admission(
+        section.expires,
+        section.hours,
+        tuple(section.networks),
+        frozenset(section.protocols),
+    )
+
+
+def _validated(model: type[_S], settings: Mapping[str, Any]) -> _S:
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        lines = []
+        for each in error.errors(include_url=False):
+            place = ".".join(str(part) for part in each["loc"])
+            lines.append(f"{place}: {each['msg'].removeprefix('Value error, ')}")
+        raise ConfigurationError("; ".join(lines)) from None

@@ -1,0 +1,152 @@
+"""
+C{[[source]]}: accounts that are kept elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from filehub.accounts.database import (
+    DatabaseSource,
+    StoredAccount,
+    openPostgreSQL,
+    openSQLite,
+)
+from filehub.accounts.outside import LDAPCheck, PAMCheck, ProgramCheck, WebCheck
+from filehub.accounts.records import AccountRecord, AccountSource, LoginSource
+from filehub.accounts.sources import CheckedSource
+from filehub.config.values import Section
+
+#: The keys that each type has to have, and those that it may have.
+_KEYS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
+    "sqlite": (frozenset(("file",)), frozenset()),
+    "postgresql": (frozenset(("url",)), frozenset()),
+    "pam": (frozenset(), frozenset(("service",))),
+    "ldap": (
+        frozenset(("url", "base")),
+        frozenset(
+            ("filter", "bind_name", "bind_password", "start_tls", "authority", "group_names")
+        ),
+    ),
+    "program": (frozenset(("command",)), frozenset()),
+    "http": (frozenset(("url",)), frozenset(("headers",))),
+}
+_SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "postgresql": ("postgresql://", "postgres://"),
+    "ldap": ("ldap://", "ldaps://"),
+    "http": ("https://", "http://127.0.0.1", "http://[::1]", "http://localhost"),
+}
+#: What accounts that are checked elsewhere have in common.
+_COMMON: Final = frozenset(("type", "groups", "home"))
+
+
+class Source(Section):
+    """
+    A place that knows accounts.
+
+    What C{groups} and C{home} say is for accounts that are checked there (PAM, LDAP, a
+    program, a web service); C{%u} in C{home} is the user's name.  A database says such
+    things of each account.
+    """
+
+    type: Literal["sqlite", "postgresql", "pam", "ldap", "program", "http"]
+    file: Path | None = None
+    url: str | None = Field(default=None, repr=False)
+    service: str = "filehub"
+    base: str | None = None
+    filter: str = "(uid={name})"
+    bind_name: str = ""
+    bind_password: str = Field(default="", repr=False)
+    start_tls: bool = False
+    authority: Path | None = None
+    group_names: dict[str, str] = {}
+    command: list[str] = []
+    headers: dict[str, str] = Field(default={}, repr=False)
+    groups: list[str] = []
+    home: str = "/"
+
+    @model_validator(mode="after")
+    def _belong(self) -> Source:
+        needed, possible = _KEYS[self.type]
+        missing = sorted(needed - self.model_fields_set)
+        if missing:
+            raise ValueError(f"expected {', '.join(missing)} for type {self.type!r}")
+        common = _COMMON if self.type not in ("sqlite", "postgresql") else {"type"}
+        foreign = sorted(self.model_fields_set - needed - possible - common)
+        if foreign:
+            raise ValueError(f"expected no {', '.join(foreign)} for type {self.type!r}")
+        schemes = _SCHEMES.get(self.type)
+        if schemes is not None and not (self.url or "").startswith(schemes):
+            raise ValueError(f"expected a url that begins with {' or '.join(schemes)}")
+        if self.type == "ldap" and "{name}" not in self.filter:
+            raise ValueError("expected {name} in the filter")
+        if self.type == "program" and not self.command:
+            raise ValueError("expected a program and its arguments")
+        if not self.home.startswith("/") or ".." in self.home.split("/"):
+            raise ValueError("expected an absolute virtual path such as /home/%u")
+        return self
+
+
+class BuiltSource(NamedTuple):
+    """
+    @ivar stored: if it shows password hashes.
+    @ivar login: if it checks passwords itself.
+    @ivar stop: ends its threads.
+    """
+
+    stored: AccountSource | None
+    login: LoginSource | None
+    stop: Callable[[], None]
+
+
+def buildSource(
+    reactor: Any, source: Source, convert: Callable[[StoredAccount, str], AccountRecord]
+) -> BuiltSource:
+    """
+    @param convert: from what a place knows of an account, and the place's name, to the
+        account.
+    @raise ConfigurationError: a library is missing, or a database is none.
+    """
+    place = f"{source.type} {source.file or source.base or ''}".strip()
+    if source.type in ("sqlite", "postgresql"):
+        if source.file is not None:
+            connect = partial(openSQLite, source.file)
+            # Said now, where the operator looks, and not at the first login.
+            connect().close()
+        else:
+            connect = partial(openPostgreSQL, source.url or "")
+        database = DatabaseSource(reactor, connect, lambda stored: convert(stored, place))
+        return BuiltSource(database, None, database.stop)
+
+    def completed(stored: StoredAccount) -> AccountRecord:
+        settings = {"home": source.home.replace("%u", stored.name), **stored.settings}
+        # Groups add up: what everybody is in, and what is said of this one.
+        settings["groups"] = [*source.groups, *stored.settings.get("groups", ())]
+        return convert(StoredAccount(stored.name, None, settings), place)
+
+    checked = CheckedSource(reactor, place, _checkOf(source), completed)
+    return BuiltSource(None, checked, checked.stop)
+
+
+def _checkOf(source: Source) -> Any:
+    if source.type == "pam":
+        return PAMCheck(source.service)
+    if source.type == "ldap":
+        return LDAPCheck(
+            source.url or "",
+            source.base or "",
+            source.filter,
+            source.bind_name,
+            source.bind_password,
+            source.start_tls,
+            str(source.authority) if source.authority is not None else None,
+            source.group_names,
+        )
+    if source.type == "program":
+        return ProgramCheck(tuple(source.command))
+    return WebCheck(source.url or "", source.headers)
