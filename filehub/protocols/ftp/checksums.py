@@ -64,41 +64,53 @@ async def HASH(session: FTPSession, argument: str) -> Reply:
     start, end = takeRange(session)
     path = session.path(argument)
     algorithm = algorithmOf(session)
+    work = _ofRange(session, path, ALGORITHMS[algorithm], start, end)
+    stop, value = await interruptible(session, "HASH", path, work)
+    covered = f"{start}-{max(start, stop - 1)}"
+    return replies.reply(213, f"{algorithm} {covered} {value.hex()} {argument}")
+
+
+async def _ofRange(
+    session: FTPSession, path: VirtualPath, algorithm: str, start: int, end: int | None
+) -> tuple[int, bytes]:
+    """Where the range ends, and the digest of it."""
     size = await _sizeOf(session, path)
     if start > size:
         raise InvalidOffset(path)
     stop = size if end is None else min(size, end + 1)
-    value = await _digest(session, "HASH", path, ALGORITHMS[algorithm], start, stop)
-    return replies.reply(
-        213, f"{algorithm} {start}-{max(start, stop - 1)} {value.hex()} {argument}"
-    )
+    return stop, await _digest(session, path, algorithm, start, stop)
 
 
 def _command(verb: str, algorithm: str) -> Callable[[FTPSession, str], Coroutine[Any, Any, Reply]]:
     """C{verb path [start [end]]}; the byte at the end is not counted."""
 
     async def checksum(session: FTPSession, argument: str) -> Reply:
-        path, start, end = await _target(session, argument)
+        literal = session.path(unquoted(argument))
+        return await interruptible(session, verb, literal, work(session, argument, literal))
+
+    async def work(session: FTPSession, argument: str, literal: VirtualPath) -> Reply:
+        path, start, end = await _target(session, argument, literal)
         size = await _sizeOf(session, path)
         stop = size if end is None else end
         if stop < start <= size:
             return _BAD_RANGE
         if start > size or stop > size:
             raise InvalidOffset(path)
-        value = await _digest(session, verb, path, algorithm, start, stop)
+        value = await _digest(session, path, algorithm, start, stop)
         return replies.reply(250, value.hex().upper())
 
     return checksum
 
 
-async def _target(session: FTPSession, argument: str) -> tuple[VirtualPath, int, int | None]:
+async def _target(
+    session: FTPSession, argument: str, literal: VirtualPath
+) -> tuple[VirtualPath, int, int | None]:
     """
     What is meant: numbers at the end are a range, unless there is a file of that name.
     """
     begin, end = takeRange(session)
     chosen = begin, None if end is None else end + 1
     parts = ranged(argument)
-    literal = session.path(unquoted(argument))
     if parts is None:
         return literal, *chosen
     try:
@@ -111,8 +123,11 @@ async def _target(session: FTPSession, argument: str) -> tuple[VirtualPath, int,
 
 async def MD5(session: FTPSession, argument: str) -> Reply:
     """draft-twine-ftpmd5."""
-    value = await _md5(session, unquoted(argument), "MD5")
-    return replies.reply(251, f"{argument} {value}")
+    path = session.path(unquoted(argument))
+    _, value = await interruptible(
+        session, "MD5", path, _ofRange(session, path, "md5", *takeRange(session))
+    )
+    return replies.reply(251, f"{argument} {value.hex().upper()}")
 
 
 async def MMD5(session: FTPSession, argument: str) -> Reply:
@@ -120,14 +135,13 @@ async def MMD5(session: FTPSession, argument: str) -> Reply:
     names = [each.strip(" ") for each in argument.split(",")]
     if not all(names) or len(names) > MAXIMUM_FILES:
         return _TOO_MANY
-    values = [f"{name} {await _md5(session, unquoted(name), 'MMD5')}" for name in names]
+    values = []
+    for name in names:
+        path = session.path(unquoted(name))
+        work = _ofRange(session, path, "md5", 0, None)
+        _, value = await interruptible(session, "MMD5", path, work)
+        values.append(f"{name} {value.hex().upper()}")
     return replies.reply(252, ", ".join(values))
-
-
-async def _md5(session: FTPSession, name: str, verb: str) -> str:
-    path = session.path(name)
-    size = await _sizeOf(session, path)
-    return (await _digest(session, verb, path, "md5", 0, size)).hex().upper()
 
 
 async def _sizeOf(session: FTPSession, path: VirtualPath) -> int:
@@ -138,13 +152,12 @@ async def _sizeOf(session: FTPSession, path: VirtualPath) -> int:
 
 
 async def _digest(
-    session: FTPSession, verb: str, path: VirtualPath, algorithm: str, start: int, stop: int
+    session: FTPSession, path: VirtualPath, algorithm: str, start: int, stop: int
 ) -> bytes:
     checksums = IChecksums(session.fileSystem, None)
     if checksums is None:
         raise OperationNotSupported(path)
-    work = checksums.digest(path, algorithm, start, stop - start)
-    digest: bytes = await interruptible(session, verb, path, work)
+    digest: bytes = await checksums.digest(path, algorithm, start, stop - start)
     return digest
 
 

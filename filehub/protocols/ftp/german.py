@@ -167,6 +167,7 @@ CLAUSES: Final = {
     "TLS handshake failed on the data connection": "TLS ist auf der Datenverbindung gescheitert",
     "TLS handshake not completed": "TLS kam nicht zustande",
     "a quota is kept there": "dort gilt ein Kontingent",
+    "a web server has no listings": "ein Webserver hat keine Verzeichnisse",
     "already exists": "gibt es schon",
     "busy, try again later": "gerade belegt, später noch einmal versuchen",
     "cannot accept data connection: {}": "Datenverbindung kann nicht angenommen werden: {}",
@@ -230,9 +231,13 @@ CLAUSES: Final = {
         "das Zertifikat der Steuerverbindung wird gebraucht"
     ),
     "the file became shorter while it was sent": "die Datei wurde beim Senden kürzer",
+    "the file has changed meanwhile": "die Datei wurde inzwischen geändert",
     "the file is closed": "die Datei ist geschlossen",
     "the session ends": "die Sitzung endet",
+    "the web server answers {}": "der Webserver antwortet {}",
+    "the web server sends another range": "der Webserver schickt einen anderen Bereich",
     "time out of range": "Zeit außerhalb des Möglichen",
+    "too long for a web server without ranges": "zu lang für einen Webserver ohne Bereiche",
     "too many entries for one command": "zu viele Einträge für einen Befehl",
     "too many logins at once, try again later": (
         "zu viele Anmeldungen auf einmal, später noch einmal versuchen"

@@ -34,7 +34,7 @@ KEPT = {
     "UNIX Type: L8",
     # A checksum, a name, a fact: nothing but what differs.
     "{} {}",
-    "{} {}-{} {} {}",
+    "{} {} {} {}",
     # Clients recognise these words.
     "{}: Directory already exists",
 }
