@@ -183,16 +183,6 @@ class CurlPlainTests(CurlTests):
 
     options = ("--tftp-no-options",)
 
-    def test_wrap(self) -> None:
-        """40 MB in blocks of 512 bytes, each way: the block number goes round."""
-        data = content(40_000_000)
-        served, target = self.work / "served", self.local / "target"
-        served.write_bytes(data)
-        self.get(f"{self.virtual}/served", target)
-        self.assertSameContent(target.read_bytes(), data)
-        self.put(target, f"{self.virtual}/stored")
-        self.assertSameContent((self.work / "stored").read_bytes(), data)
-
 
 class CurlIPv6Tests(CurlTests):
     """Over IPv6."""

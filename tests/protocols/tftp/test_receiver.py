@@ -179,6 +179,18 @@ class StorageTests(Moves):
         self.assertEqual(len(self.server.outcomes), 1)
         self.assertTrue(self.receiver.over)
 
+    def test_oneMore(self) -> None:
+        """An empty block after the last one is confirmed too, once the file is there."""
+        self.start()
+        empty = wire.dataHeader(3)
+        self.assertEqual(self.data(1, 2, last=True), [1])
+        self.receiver.packetReceived(empty, self.now)
+        self.assertEqual(self.acks(), [])
+        self.receiver.published(self.now)
+        self.receiver.packetReceived(empty, self.now)
+        self.assertEqual(self.acks(), [2, 3])
+        self.assertEqual(self.target.blocks, [b"1" * SIZE, b"2" * (SIZE - 1)])
+
     def test_failed(self) -> None:
         """Storage that fails is an ERROR, once."""
         self.start()
