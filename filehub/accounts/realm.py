@@ -33,6 +33,7 @@ from filehub.errors import Busy, FileSystemError, StorageUnavailable
 from filehub.interfaces import IEventSink, IFileAccount, IStorage
 from filehub.paths import VirtualPath, decodeName
 from filehub.vfs.claims import Claims
+from filehub.vfs.templates import Templates
 
 #: Accounts whose layers are kept between logins.
 _REMEMBERED: Final = 1024
@@ -64,12 +65,14 @@ class FileHubRealm:
         sink: IEventSink | None = None,
         claims: Claims | None = None,
         now: Callable[[], float] = time.time,
+        templates: Templates | None = None,
     ) -> None:
         """
         @param mounts: which storage appears where.
         @param now: seconds since the epoch, for accounts that may be used at certain
             times only.
         @param claims: who counts what is stored; L{None}: nobody.
+        @param templates: makes files for whoever asks; L{None}: all are as they are.
         """
         self._source = source
         self._mounts = dict(mounts)
@@ -77,6 +80,7 @@ class FileHubRealm:
         self._sink = sink
         self._claims = claims
         self._now = now
+        self._templates = templates
         #: By whether it is the anonymous account, and its name.
         self._views: dict[tuple[bool, str], tuple[AccountRecord, AccountView]] = {}
 
@@ -118,7 +122,7 @@ class FileHubRealm:
         account = FileAccount(
             record.name,
             home,
-            view.forConnection(record.name, connection, self._sink),
+            view.forConnection(record.name, connection, self._sink, self._templates),
             view.policy,
             record.limits,
             record.requiresTLS,

@@ -22,6 +22,7 @@ from filehub.vfs.claims import Claims
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.mount import mounted
 from filehub.vfs.quota import NOBODY, QuotaFileSystem
+from filehub.vfs.templates import Templates
 
 
 class AccountView:
@@ -50,17 +51,26 @@ class AccountView:
         self.guarded = GuardedFileSystem(fileSystem, policy)
 
     def forConnection(
-        self, name: str, connection: ConnectionInfo | None, sink: IEventSink | None
+        self,
+        name: str,
+        connection: ConnectionInfo | None,
+        sink: IEventSink | None,
+        templates: Templates | None = None,
     ) -> IFileSystem:
         """
         The file system of one session.
 
         @param connection: L{None} if an embedder's protocol does not tell; then
-            nothing is told to the observers either.
+            nothing is told to the observers either, and nothing made for it.
         """
-        if sink is None or connection is None:
-            return self.guarded
-        return AuditedFileSystem(self.guarded, sink, connection, name)
+        fileSystem: IFileSystem = self.guarded
+        if connection is None:
+            return fileSystem
+        if templates is not None:
+            fileSystem = templates.viewFor(fileSystem, self.policy, name, connection)
+        if sink is None:
+            return fileSystem
+        return AuditedFileSystem(fileSystem, sink, connection, name)
 
 
 def _view(name: str, mounts: Mapping[VirtualPath, IStorage]) -> IFileSystem:

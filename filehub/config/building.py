@@ -44,9 +44,11 @@ from filehub.protocols.tftp.server import TFTPService
 from filehub.protocols.tftp.settings import MulticastSettings, TFTPSettings
 from filehub.registry import SessionCaps, SessionRegistry
 from filehub.service import FileHubService, ListenerService
+from filehub.transfer.neighbours import Neighbours
 from filehub.vfs.claims import Claims
 from filehub.vfs.local import LocalTree
 from filehub.vfs.readonly import ReadOnlyFileSystem
+from filehub.vfs.templates import Templates, jinjaRenderer
 from filehub.vfs.web import WebServer, WebTree
 from filehub.vfs.workers import FileWorkers
 
@@ -108,13 +110,37 @@ class _Builder:
         logins = [each.login for each in sources if each.login is not None]
         table = SourceChain([stored], logins)
         realm = FileHubRealm(
-            table, storages, sink=self._sink, claims=self._claims(service, storages)
+            table,
+            storages,
+            sink=self._sink,
+            claims=self._claims(service, storages),
+            templates=self._templates(),
         )
         portal = ThrottledPortal(
             self._portal(realm, stored, logins), self._reactor, self._sink, self._throttle()
         )
         for listener in self._listeners(portal):
             service.addListener(listener)
+
+    def _templates(self) -> Templates | None:
+        """
+        @raise ConfigurationError: they are wanted, and Jinja2 is missing.
+        """
+        wanted = self._values.templates
+        if not wanted.paths:
+            return None
+        try:
+            render = jinjaRenderer()
+        except ImportError:
+            where = self._loaded.originOf(("templates", "paths"))
+            raise ConfigurationError(
+                f"{where}: templates.paths: found no Jinja2, expected filehub[templates]"
+                " to be installed"
+            ) from None
+        neighbours = Neighbours(self._reactor.seconds)
+        return Templates(
+            render, self._workers, wanted.paths, suffix=wanted.suffix, findMAC=neighbours.find
+        )
 
     def _claims(
         self, service: FileHubService, storages: Mapping[VirtualPath, IStorage]

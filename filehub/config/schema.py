@@ -79,6 +79,13 @@ class Mount(Stored):
     fsync: Literal["off", "commit"] = "off"
 
 
+class Templates(Section):
+    """Files that are made for whoever asks for them."""
+
+    paths: list[VirtualPathValue] = []
+    suffix: Annotated[str, Field(pattern=r"^\.[A-Za-z0-9._-]+$", max_length=20)] = ".j2"
+
+
 class Rule(Section):
     """What may be done at and below a path."""
 
@@ -173,6 +180,7 @@ class Configuration(Section):
     tftp: TFTP = TFTP()
     rfc913: RFC913 = RFC913()
     mount: list[Mount] = []
+    templates: Templates = Templates()
     group: list[Group] = []
     user: list[User] = []
     source: list[Source] = []
