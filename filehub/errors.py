@@ -169,6 +169,18 @@ class PeerGone(TransferError):
     summary = "connection lost"
 
 
+class CorruptData(TransferError):
+    """What the peer sends breaks the rules of the format that it announced."""
+
+    summary = "the data does not follow its format"
+
+
+class UnknownPage(CorruptData):
+    """A page of a kind that nobody knows (RFC 959 3.1.2.3)."""
+
+    summary = "page type unknown"
+
+
 class Stalled(TransferError):
     """No byte moved for the allowed time."""
 

@@ -302,6 +302,16 @@ class IBudgeted(Interface):
         """
 
 
+class ISparse(Interface):
+    """On read handles: the file may have holes, parts that were never written."""
+
+    async def nextData(offset: int) -> tuple[int, int]:
+        """
+        Where the next part that is no hole starts, at or behind C{offset}, and where it
+        ends; twice the length of the file if nothing but a hole follows.
+        """
+
+
 # --- accounts ----------------------------------------------------------------
 
 
@@ -484,6 +494,7 @@ __all__ = [
     "ISessionRegistry",
     "ISessionSlot",
     "ISpaceUsage",
+    "ISparse",
     "IStorage",
     "ISymbolicLinks",
     "IWriteHandle",

@@ -9,32 +9,33 @@ write behind, while the other end is busy.  The rules are the same on both:
   - a source that ends early is an error, never padding;
   - only a clean end of the stream, or exactly the announced length, is success;
   - nobody commits here;
-  - after each MiB the reactor gets its turn.
+  - after each MiB the reactor gets its turn, and sooner where decoding takes time.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Iterator
 from typing import Final, Literal
 
 from twisted.internet.defer import Deferred
 
-from filehub.errors import FileHubError, PeerGone, Stalled, StorageUnavailable
+from filehub.errors import PeerGone, Stalled, StorageUnavailable
 from filehub.interfaces import (
     IBudgeted,
     IDescriptorBacked,
     IRateLimiter,
     IReadHandle,
+    ISparse,
     IWriteHandle,
 )
 from filehub.transfer import _kernel
+from filehub.transfer.elements import Content, Decoder, Encoder, Hole
 from filehub.transfer.progress import Progress, TransferReport
 from filehub.transfer.ratelimit import obey
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.translate import Translator
+from filehub.transfer.writebehind import STEP, WriteBehind
 
-#: Bytes that the copy loops read or write at a time.
-STEP: Final = 256 * 1024
 #: The same for an upload that keeps the socket full: half the CPU per byte, as the
 #: worker is asked less often.  Slow uploads, of which there may be many, do not get
 #: so much memory.
@@ -97,19 +98,23 @@ async def receive(
     target: IWriteHandle,
     *,
     length: int | None = None,
-    decoder: Translator | None = None,
+    decoder: Translator | Decoder | None = None,
     limiter: IRateLimiter | None = None,
     progress: Progress | None = None,
+    marked: Callable[[str, int], None] | None = None,
 ) -> TransferReport:
     """
     Store what the peer sends, from C{target.position} on, up to its clean end.  Ends
     neither the stream nor the handle: whoever called commits, or aborts.
 
     @param length: exactly so many bytes of the stream, and not one more.
-    @param decoder: applied to what arrives.
+    @param decoder: applied to what arrives; a L{Decoder} may also know the end.
+    @param marked: called with each restart marker that arrives and the offset in the
+        file up to which everything was stored by then.
     @raise PeerGone: the stream was reset, or ended before C{length}.  What had
         arrived is stored.
     @raise Stalled: the same, after too long a silence.
+    @raise CorruptData: what arrives breaks the rules of C{decoder}.
     """
     if progress is None:
         progress = Progress()
@@ -118,7 +123,11 @@ async def receive(
             backed = IDescriptorBacked(target, None)
             if backed is not None:
                 return await _receiveByKernel(stream, target, backed, length, limiter, progress)
-        await _copyIn(stream, target, target.position, length, None, decoder, limiter, progress)
+        position: int = target.position
+        if isinstance(decoder, Decoder):
+            await _unpack(stream, target, position, decoder, limiter, progress, marked)
+        else:
+            await _copyIn(stream, target, position, length, None, decoder, limiter, progress)
         return TransferReport(progress.nbytes, "copy")
     except PeerGone:
         if progress.stalled:
@@ -143,22 +152,11 @@ async def sendChunks(
     """
     if progress is None:
         progress = Progress()
-    turn = 0
+    outgoing = _Outgoing(stream, encoder, limiter, progress)
     try:
         async for chunk in chunks:
-            size = len(chunk)
-            data = encoder.feed(chunk) if encoder is not None else chunk
-            if data:
-                await _write(stream, data, progress)
-            progress.nbytes += size
-            if limiter is not None:
-                await obey(limiter, len(data), stream, progress)
-            turn += size
-            if turn >= TURN:
-                turn = 0
-                await stream.pause(0)
-        if encoder is not None and (rest := encoder.finish()):
-            await _write(stream, rest, progress)
+            await outgoing.put(chunk)
+        await outgoing.end()
         return TransferReport(progress.nbytes, "copy")
     except PeerGone:
         if progress.stalled:
@@ -168,9 +166,65 @@ async def sendChunks(
         progress.end()
 
 
-async def _write(stream: ByteStream, data: bytes, progress: Progress) -> None:
-    progress.watch(stream)
-    await stream.write(data)
+class _Outgoing:
+    """
+    What is sent in chunks, whatever they are chunks of: encoded, counted, within the
+    bandwidth limit, and with pauses in which others have their turn.
+    """
+
+    __slots__ = ("_encoder", "_limiter", "_progress", "_step", "_stream", "_turn")
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        encoder: Translator | None,
+        limiter: IRateLimiter | None,
+        progress: Progress,
+    ) -> None:
+        self._stream = stream
+        self._encoder = encoder
+        self._limiter = limiter
+        self._progress = progress
+        self._step = encoder.step if isinstance(encoder, Encoder) else None
+        self._turn = 0
+
+    async def put(self, chunk: bytes) -> None:
+        """Send a chunk, in steps if encoding it takes long."""
+        step = self._step
+        if step is None or len(chunk) <= step:
+            await self._put(chunk)
+            return
+        for start in range(0, len(chunk), step):
+            await self._put(chunk[start : start + step])
+            await self._stream.pause(0)
+
+    async def skip(self, length: int) -> None:
+        """The next bytes of the file are a hole."""
+        if isinstance(self._encoder, Encoder) and length:
+            await self._write(self._encoder.skip(length))
+            self._progress.nbytes += length
+
+    async def end(self) -> None:
+        """Send what the encoder held back."""
+        if self._encoder is not None:
+            await self._write(self._encoder.finish())
+
+    async def _put(self, chunk: bytes) -> None:
+        size = len(chunk)
+        data = self._encoder.feed(chunk) if self._encoder is not None else chunk
+        await self._write(data)
+        self._progress.nbytes += size
+        if self._limiter is not None:
+            await obey(self._limiter, len(data), self._stream, self._progress)
+        self._turn += size
+        if self._turn >= TURN:
+            self._turn = 0
+            await self._stream.pause(0)
+
+    async def _write(self, data: bytes) -> None:
+        if data:
+            self._progress.watch(self._stream)
+            await self._stream.write(data)
 
 
 async def _sendByKernel(
@@ -205,108 +259,35 @@ async def _sendCopying(
     progress: Progress,
 ) -> None:
     step = STEP if limiter is None else LIMITED_STEP
-    turn = 0
+    outgoing = _Outgoing(stream, encoder, limiter, progress)
+    sparse = ISparse(source, None) if isinstance(encoder, Encoder) and encoder.skipsHoles else None
+    stop = end if sparse is None else offset
     ahead: Deferred[bytes] | None = None
     try:
         while offset < end:
+            if sparse is not None and offset >= stop:
+                start, stop = await sparse.nextData(offset)
+                start, stop = min(start, end), min(stop, end)
+                await outgoing.skip(start - offset)
+                offset = start
+                if start >= stop:
+                    continue
             if ahead is None:
-                chunk = await source.readAt(offset, min(step, end - offset))
+                chunk = await source.readAt(offset, min(step, stop - offset))
             else:
                 pending, ahead = ahead, None
                 chunk = await pending
             if not chunk:
                 raise StorageUnavailable(None, "the file became shorter while it was sent")
-            size = len(chunk)
-            offset += size
-            if offset < end:
-                ahead = Deferred.fromCoroutine(source.readAt(offset, min(step, end - offset)))
-            data = encoder.feed(chunk) if encoder is not None else chunk
-            if data:
-                await _write(stream, data, progress)
-            progress.nbytes += size
-            if limiter is not None:
-                await obey(limiter, len(data), stream, progress)
-            turn += size
-            if turn >= TURN:
-                turn = 0
-                await stream.pause(0)
-        if encoder is not None and (rest := encoder.finish()):
-            await _write(stream, rest, progress)
+            offset += len(chunk)
+            if offset < stop:
+                ahead = Deferred.fromCoroutine(source.readAt(offset, min(step, stop - offset)))
+            await outgoing.put(chunk)
+        await outgoing.end()
     finally:
         if ahead is not None:
             ahead.addErrback(lambda _: None)
             ahead.cancel()
-
-
-class _WriteBehind:
-    """
-    Writes to a handle, one at a time, while more is being received.
-
-    Small pieces are gathered: a worker's hop per packet would cost more than the
-    packet.
-
-    @ivar enough: bytes that are worth a write.
-    """
-
-    __slots__ = ("_gathered", "_pending", "_position", "_size", "_target", "enough")
-
-    def __init__(self, target: IWriteHandle, position: int) -> None:
-        self._target = target
-        self._position = position
-        self.enough = STEP
-        self._gathered: list[bytes] = []
-        self._size = 0
-        self._pending: Deferred[None] | None = None
-
-    async def add(self, data: bytes) -> None:
-        """Store this, now or soon; waits when a write is behind already."""
-        if data:
-            self._gathered.append(data)
-            self._size += len(data)
-            if self._size >= self.enough:
-                await self._start()
-
-    async def flush(self) -> None:
-        """Everything added is stored."""
-        if self._gathered:
-            await self._start()
-        await self._settle()
-
-    async def giveUp(self) -> None:
-        """Wait until no write is going on; its outcome does not matter any more."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            # The write itself cannot be stopped; the handle must not end under it.
-            try:
-                await _shielded(pending)
-            except FileHubError:
-                return
-
-    async def _start(self) -> None:
-        await self._settle()
-        data = self._gathered[0] if len(self._gathered) == 1 else b"".join(self._gathered)
-        self._gathered.clear()
-        self._size = 0
-        position, self._position = self._position, self._position + len(data)
-        self._pending = Deferred.fromCoroutine(self._target.writeAt(position, data))
-
-    async def _settle(self) -> None:
-        pending = self._pending
-        if pending is not None:
-            await _shielded(pending)
-            self._pending = None
-
-
-def _shielded(deferred: Deferred[None]) -> Deferred[None]:
-    """Wait for C{deferred}; cancelling the wait does not cancel what it waits for."""
-    waiting: Deferred[None] = Deferred(lambda _: None)
-
-    def over(result: object) -> None:
-        if not waiting.called:
-            waiting.callback(result)  # type: ignore[arg-type]
-
-    deferred.addBoth(over)
-    return waiting
 
 
 async def _receiveByKernel(
@@ -368,7 +349,7 @@ async def _copyIn(
     Returns the bytes that were stored and whether that was the end.
     """
     step = STEP if limiter is None else LIMITED_STEP
-    behind = _WriteBehind(target, position)
+    behind = WriteBehind(target, position)
     received = turn = 0
     ended = length is not None and received >= length
     try:
@@ -415,6 +396,62 @@ async def _copyIn(
         await behind.giveUp()
         raise
     return received, ended
+
+
+async def _unpack(
+    stream: ByteStream,
+    target: IWriteHandle,
+    position: int,
+    decoder: Decoder,
+    limiter: IRateLimiter | None,
+    progress: Progress,
+    marked: Callable[[str, int], None] | None,
+) -> None:
+    """
+    Receive what stands for a file.  How many bytes come out is never known before, so
+    they are stored, and others have their turn, one piece after another.
+    """
+    behind = WriteBehind(target, position)
+    turn = 0
+
+    async def store(contents: Iterator[Content]) -> None:
+        nonlocal turn
+        for content in contents:
+            if isinstance(content, bytes):
+                progress.nbytes += len(content)
+                turn += len(content)
+                await behind.add(content)
+            elif isinstance(content, Hole):
+                progress.nbytes += content.length
+                await behind.skip(content.length)
+            elif marked is not None:
+                marked(content.marker, await behind.flush())
+            if turn >= TURN:
+                turn = 0
+                await stream.pause(0)
+
+    try:
+        try:
+            while not decoder.isComplete:
+                progress.watch(stream)
+                data = await stream.read(STEP if limiter is None else LIMITED_STEP)
+                if not data:
+                    break
+                for start in range(0, len(data), decoder.step):
+                    if start:
+                        await stream.pause(0)
+                    await store(decoder.feed(data[start : start + decoder.step]))
+                if limiter is not None:
+                    await obey(limiter, len(data), stream, progress)
+            await store(decoder.finish())
+        except PeerGone:
+            # A broken upload can be resumed from all that has arrived.
+            await behind.flush()
+            raise
+        await behind.end()
+    except BaseException:
+        await behind.giveUp()
+        raise
 
 
 __all__ = ["Progress", "TransferReport", "receive", "send", "sendChunks"]

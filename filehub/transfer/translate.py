@@ -17,13 +17,7 @@ buffer to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Protocol
-
-from filehub.interfaces import IReadHandle
-
-#: Bytes read at a time when only the length is wanted.
-_COUNTING_STEP: Final = 256 * 1024
 
 
 class Translator(Protocol):
@@ -61,30 +55,53 @@ class TextEncoder:
         return b""
 
 
-class TextDecoder:
-    """CRLF to LF for C{TYPE A}; a lone CR, and CR NUL, stay what they are."""
+class ReturnHolder:
+    """
+    The part that all decoders of lines share: only what follows a CR decides what it
+    means, so a CR at the end of a buffer waits for the next.
+    """
 
-    __slots__ = ("_return",)
+    __slots__ = ("_held",)
+
+    #: A CR as it arrives.
+    RETURN: Final = b"\r"
 
     def __init__(self) -> None:
-        self._return = b""
+        self._held = b""
+
+    @property
+    def isSettled(self) -> bool:
+        """Has everything that was fed come out?"""
+        return not self._held
 
     def feed(self, data: bytes) -> bytes:
-        """Lines of the wire to lines of storage; holds back a CR at the end."""
+        """The wire to storage; holds back a CR at the end."""
         if not data:
             return b""
-        if self._return:
-            data = self._return + data
-            self._return = b""
-        if data.endswith(b"\r"):
-            self._return = b"\r"
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        if data.endswith(self.RETURN):
+            self._held = self.RETURN
             data = data[:-1]
-        return data.replace(b"\r\n", b"\n")
+        return self._translated(data)
 
     def finish(self) -> bytes:
         """A CR at the very end is data."""
-        rest, self._return = self._return, b""
-        return rest
+        rest, self._held = self._held, b""
+        return self._translated(rest)
+
+    def _translated(self, data: bytes) -> bytes:
+        raise TypeError("each kind of line has its own translation")
+
+
+class TextDecoder(ReturnHolder):
+    """CRLF to LF for C{TYPE A}; a lone CR, and CR NUL, stay what they are."""
+
+    __slots__ = ()
+
+    def _translated(self, data: bytes) -> bytes:
+        return data.replace(b"\r\n", b"\n")
 
 
 class NetasciiEncoder:
@@ -101,58 +118,26 @@ class NetasciiEncoder:
         return b""
 
 
-class NetasciiDecoder:
+class NetasciiDecoder(ReturnHolder):
     """
     CRLF to LF and CR NUL to CR.  A CR before anything else breaks the rules and is
     kept, with what follows it.
     """
 
-    __slots__ = ("_return",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._return = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """The wire to storage; holds back a CR at the end."""
-        if not data:
-            return b""
-        if self._return:
-            data = self._return + data
-            self._return = b""
-        if data.endswith(b"\r"):
-            self._return = b"\r"
-            data = data[:-1]
+    def _translated(self, data: bytes) -> bytes:
         if b"\r" not in data:
             return data
         # In this order: removing the NUL first could put a data CR before an LF.
         return data.replace(b"\r\n", b"\n").replace(b"\r\0", b"\r")
 
-    def finish(self) -> bytes:
-        """A CR at the very end is kept."""
-        rest, self._return = self._return, b""
-        return rest
-
-
-async def convertedLength(source: IReadHandle, encoder: Callable[[], Translator]) -> int:
-    """
-    How many bytes C{source} is on the wire.  Reads the whole file, so whoever asks
-    decides up to which size that is worth it (RFC 3659 section 4 allows to refuse).
-
-    @param encoder: makes the translator, e.g. L{TextEncoder}.
-    """
-    translator = encoder()
-    offset = length = 0
-    while chunk := await source.readAt(offset, _COUNTING_STEP):
-        offset += len(chunk)
-        length += len(translator.feed(chunk))
-    return length + len(translator.finish())
-
 
 __all__ = [
     "NetasciiDecoder",
     "NetasciiEncoder",
+    "ReturnHolder",
     "TextDecoder",
     "TextEncoder",
     "Translator",
-    "convertedLength",
 ]

@@ -4,6 +4,7 @@ Regular files that are being read or written.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import AbstractContextManager
 from typing import Final, TypeVar
@@ -14,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from filehub.attributes import FileAttributes
-from filehub.interfaces import IDescriptorBacked, IReadHandle, IWriteHandle
+from filehub.interfaces import IDescriptorBacked, IReadHandle, ISparse, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.vfs._drafts import Draft
 from filehub.vfs._facts import Facts
@@ -36,7 +37,7 @@ _QUICK_CLOSE: Final = 4 * 1024 * 1024
 _QUICK_ENDING: Final = 1024 * 1024
 
 
-@implementer(IReadHandle, IDescriptorBacked)
+@implementer(IReadHandle, IDescriptorBacked, ISparse)
 class LocalReadHandle:
     """
     A regular file that is being read.
@@ -108,6 +109,27 @@ class LocalReadHandle:
     def lease(self) -> AbstractContextManager[int]:
         """See L{IDescriptorBacked.lease}."""
         return self._file.lease()
+
+    async def nextData(self, offset: int) -> tuple[int, int]:
+        """See L{ISparse.nextData}."""
+        if self._closed:
+            raise closed()
+        try:
+            return await self._file.work(_nextData, self._file.descriptor, offset)
+        except OSError as error:
+            raise errorFor(error, self._path) from error
+
+
+def _nextData(descriptor: int, offset: int) -> tuple[int, int]:
+    try:
+        # Reading and writing have offsets of their own: moving this one is no matter.
+        start = os.lseek(descriptor, offset, os.SEEK_DATA)
+        return start, os.lseek(descriptor, start, os.SEEK_HOLE)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        size = os.fstat(descriptor).st_size
+        return size, size
 
 
 def _readFully(descriptor: int, offset: int, length: int) -> bytes:

@@ -40,6 +40,8 @@ CODES: Final[dict[type[FileHubError], int]] = {
     errors.StorageUnavailable: 451,
     errors.TransferError: 426,
     errors.PeerGone: 426,
+    errors.CorruptData: 451,
+    errors.UnknownPage: 551,
     errors.Stalled: 426,
     errors.Aborted: 426,
     errors.ConnectFailed: 425,
