@@ -44,6 +44,9 @@ class FTPListener(Section):
     allow_fxp: ForeignValue = False
     active: bool = True
     ascii: Literal["convert", "binary"] = "convert"
+    ebcdic: Literal["cp037", "cp500"] = "cp037"
+    records: Literal["marks", "literal"] = "marks"
+    mode_z: bool = False
     banner: str = "FTP server ready."
     checksums: bool = True
     disabled_commands: list[FTPCommandName] = []

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.transfer.translate import (
@@ -14,7 +13,6 @@ from filehub.transfer.translate import (
     TextDecoder,
     TextEncoder,
     Translator,
-    convertedLength,
 )
 
 #: Mostly the bytes that matter, so that every combination comes up.
@@ -77,27 +75,3 @@ class NetasciiTests(SynchronousTestCase):
         """Every file comes back byte for byte."""
         wire = translated(NetasciiEncoder, data, cuts)
         self.assertEqual(translated(NetasciiDecoder, wire, cuts), data)
-
-
-class BytesHandle:
-    """A read handle on bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    async def readAt(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + length]
-
-    async def close(self) -> None:
-        pass
-
-
-class ConvertedLengthTests(SynchronousTestCase):
-    def test_countsWhatWouldBeSent(self) -> None:
-        """The length equals that of the translated file, over several buffers."""
-        data = b"line\r\nanother\n\r" * 40000
-        handle = BytesHandle(data)
-        counted = self.successResultOf(
-            Deferred.fromCoroutine(convertedLength(handle, TextEncoder))  # type: ignore[arg-type]
-        )
-        self.assertEqual(counted, len(translated(TextEncoder, data)))

@@ -19,6 +19,10 @@ class ControlChannel(Protocol):
     def drained(self) -> Awaitable[None]:
         """Wait until little of what was written is still unsent."""
 
+    @property
+    def isCongested(self) -> bool:
+        """Is so much unsent that only what is needed should be written?"""
+
     def proceed(self) -> None:
         """There is room again for commands."""
 

@@ -32,6 +32,7 @@ from filehub.protocols.ftp.listing import (
 )
 from filehub.protocols.ftp.ongoing import announce, begin, conclude
 from filehub.protocols.ftp.ranges import takeRange
+from filehub.protocols.ftp.representation import listingEncoderFor
 from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.wire import Reply, encodeInner, encodeOpening
 from filehub.transfer.pump import sendChunks
@@ -158,7 +159,11 @@ async def _list(
         stream = await openData(session, transfer.direction)
         chunks = _formatted(_pages(found, request), formatFor(found))
         await sendChunks(
-            chunks, stream, limiter=account.limits.download, progress=transfer.progress
+            chunks,
+            stream,
+            encoder=listingEncoderFor(session.representation, session.listener.settings),
+            limiter=account.limits.download,
+            progress=transfer.progress,
         )
     except Exception as problem:
         error = problem
@@ -185,6 +190,9 @@ async def MLSD(session: FTPSession, argument: str) -> Reply:
         await sendChunks(
             _formatted(_followed(account.fileSystem, path, handle), formatter.page),
             stream,
+            encoder=listingEncoderFor(
+                session.representation, session.listener.settings, facts=True
+            ),
             limiter=account.limits.download,
             progress=transfer.progress,
         )

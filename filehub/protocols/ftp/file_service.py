@@ -15,7 +15,6 @@ from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.facts import formatTime, splitTime
 from filehub.protocols.ftp.modifying import setModified
-from filehub.protocols.ftp.transfers import isConverting
 from filehub.protocols.ftp.wire import Reply
 
 if TYPE_CHECKING:
@@ -89,8 +88,9 @@ async def RNTO(session: FTPSession, argument: str) -> Reply:
 async def SIZE(session: FTPSession, argument: str) -> Reply:
     """The length that RETR would send, exactly or not at all (RFC 3659 section 4)."""
     path = session.path(argument)
-    if isConverting(session):
-        return replies.reply(550, "SIZE is not allowed in ASCII mode; use TYPE I.")
+    if not session.representation.keepsLength(session.listener.settings):
+        kind = "ASCII" if session.representation.type == "A" else "this"
+        return replies.reply(550, f"SIZE is not allowed in {kind} mode; use TYPE I and STRU F.")
     attributes = await session.stat(path)
     if not attributes.isRegular:
         raise NotARegularFile(path)

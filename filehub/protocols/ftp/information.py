@@ -4,7 +4,7 @@ What a client wants to be told: about us, about the session, about a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from filehub.protocols.ftp import replies
@@ -13,6 +13,7 @@ from filehub.protocols.ftp.commands import GENERAL_FEATURES, Group
 from filehub.protocols.ftp.directories import listOnControl
 from filehub.protocols.ftp.facts import FACTS, factsFeature
 from filehub.protocols.ftp.languages import languageFeature
+from filehub.protocols.ftp.representation import describe
 from filehub.protocols.ftp.wire import Reply
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ async def FEAT(session: FTPSession, argument: str) -> Reply:
         feature = verb.spec.feature
         if feature is not None:
             tell = _DEPENDING.get(feature)
-            features.append(feature if tell is None else tell(session))
+            told = feature if tell is None else tell(session)
+            if told is not None:
+                features.append(told)
     return replies.reply(211, "Features:", *sorted(features), "End")
 
 
@@ -47,8 +50,17 @@ def _factsFeature(session: FTPSession) -> str:
     return f"MLST {factsFeature(FACTS if session.facts is None else session.facts)}"
 
 
-#: Lines that depend on what the session has chosen.
-_DEPENDING: Final = {"MLST": _factsFeature, "HASH": hashFeature, "LANG": languageFeature}
+def _deflateFeature(session: FTPSession) -> str | None:
+    return "MODE Z" if session.listener.settings.deflate else None
+
+
+#: Lines that depend on what the session has chosen, or the operator.
+_DEPENDING: Final[dict[str, Callable[[FTPSession], str | None]]] = {
+    "MLST": _factsFeature,
+    "HASH": hashFeature,
+    "LANG": languageFeature,
+    "MODE Z": _deflateFeature,
+}
 
 
 async def HELP(session: FTPSession, argument: str) -> Reply:
@@ -88,7 +100,7 @@ def statusOf(session: FTPSession) -> Iterator[str]:
     yield f"Logged in as {account.name}" if account is not None else "Not logged in"
     if session.client:
         yield f"Client: {session.client}"
-    yield f"TYPE: {'ASCII' if session.text else 'Image'}, STRU: File, MODE: Stream"
+    yield describe(session.representation)
     transfer = session.transfer
     if transfer is None:
         armed = session.data is not None and session.data.isArmed

@@ -70,7 +70,7 @@ class FTPProtocol(Protocol):
     _deadline: Deadline | None = None
     #: Seconds without a command, once logged in.
     _idle: float | None = None
-    _isCongested = False
+    isCongested = False
     _isPaused = False
     _isProceeding = False
     _isClosing = False
@@ -142,11 +142,11 @@ class FTPProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """So many replies are unsent that no more commands are taken."""
-        self._isCongested = True
+        self.isCongested = True
 
     def resumeProducing(self) -> None:
         """The client has read its replies."""
-        self._isCongested = False
+        self.isCongested = False
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.callback(None)
@@ -164,7 +164,7 @@ class FTPProtocol(Protocol):
 
     def drained(self) -> Deferred[None]:
         """See L{ControlChannel.drained<filehub.protocols.ftp.channel.ControlChannel>}."""
-        if not self._isCongested or self._session is None:
+        if not self.isCongested or self._session is None:
             return succeed(None)
         waiting = self._waiting = Deferred(self._drainCancelled)
         return waiting
@@ -177,7 +177,7 @@ class FTPProtocol(Protocol):
         self._isProceeding = True
         try:
             for _ in range(_TURN):
-                if self._isCongested or not session.isReady:
+                if self.isCongested or not session.isReady:
                     break
                 event = self._decoder.take()
                 if event is None:
@@ -189,7 +189,7 @@ class FTPProtocol(Protocol):
                 return
         finally:
             self._isProceeding = False
-        self._pauseReading(self._isCongested or not session.isReady)
+        self._pauseReading(self.isCongested or not session.isReady)
 
     def hasUnread(self) -> bool:
         """See L{ControlChannel.hasUnread<filehub.protocols.ftp.channel.ControlChannel>}."""

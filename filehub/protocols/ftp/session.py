@@ -39,6 +39,7 @@ from filehub.protocols.ftp.languages import Language, translated
 from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
 from filehub.protocols.ftp.ongoing import OngoingTransfer
 from filehub.protocols.ftp.refusals import failed, refusal, unknown
+from filehub.protocols.ftp.representation import INITIAL
 from filehub.protocols.ftp.running import Running
 from filehub.protocols.ftp.wire import Command, Malformed, Reply, encodeReply
 from filehub.transfer.tls import TLSSession
@@ -63,7 +64,7 @@ class FTPSession:
     @ivar mistakes: lines before login that were no commands.
     @ivar longLines: lines beyond the limit.
     @ivar directory: the current one.
-    @ivar text: is the representation type ASCII (else it is image)?
+    @ivar representation: TYPE, STRU and MODE; shared with all sessions that agree.
     @ivar restart: from REST, until the next transfer.
     @ivar announced: from ALLO, until the next transfer.
     @ivar rangeEnd: the last byte, from RANG, until the next transfer or checksum.
@@ -113,11 +114,11 @@ class FTPSession:
         "rangeEnd",
         "reachedAt",
         "renameFrom",
+        "representation",
         "restart",
         "slot",
         "takesClientPart",
         "takesClientPartOnce",
-        "text",
         "tls",
         "transfer",
         "user",
@@ -149,7 +150,7 @@ class FTPSession:
         self.user: bytes | None = None
         self.password: bytes | None = None
         self.directory: VirtualPath = ROOT
-        self.text = True
+        self.representation = INITIAL
         # Clients of an implicit TLS port expect it, and may say PROT.
         self.protects = self.listener.settings.implicitTLS
         self.epsvAll = False

@@ -59,6 +59,10 @@ class FTPSettings:
         Or the networks of the addresses that it may go to.
     @ivar asciiConvert: does C{TYPE A} translate line ends (RFC 959 3.1.1.1)?  If not,
         bytes stay unchanged, and SIZE and REST work in C{TYPE A} too.
+    @ivar ebcdic: the code page of C{TYPE E}: C{"cp037"} or C{"cp500"}.
+    @ivar records: C{"marks"}: with C{STRU R} ends of records are marked; C{"literal"}
+        accepts it and sends bytes as with C{STRU F} (RFC 1123 4.1.2.13).
+    @ivar deflate: is MODE Z offered?
     @ivar checksums: are HASH, XCRC and their like offered?
     @ivar disabled: names of commands that are not offered, such as C{"RMDA"} and
         C{"SITE CHMOD"}.
@@ -90,6 +94,9 @@ class FTPSettings:
     active: bool = True
     allowFXP: Foreign = False
     asciiConvert: bool = True
+    ebcdic: Literal["cp037", "cp500"] = "cp037"
+    records: Literal["marks", "literal"] = "marks"
+    deflate: bool = False
     checksums: bool = True
     disabled: frozenset[str] = frozenset()
     siteCommands: Mapping[str, SiteCommand] = field(default_factory=dict)

@@ -4,6 +4,7 @@ Transfer parameters (RFC 959 4.1.2): how, and between which addresses, bytes wil
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +24,14 @@ from filehub.protocols.ftp.checksums import hashOptions
 from filehub.protocols.ftp.facts import factsReply, parseFacts
 from filehub.protocols.ftp.passive import NoPortFree, canonicalHost
 from filehub.protocols.ftp.wire import Reply
+from filehub.transfer.deflate import DEFAULT_LEVEL, LEVELS
+from filehub.transfer.pages import PAGE_FORMATS
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
+
+#: "L8", "AN": printers and scanners save the space.
+_TYPE: Final = re.compile(r"([AEIL]) *([A-Z]|[0-9]{1,3}|)")
 
 _BAD_ADDRESS: Final = replies.reply(501, "That is no address.")
 _FOREIGN_ADDRESS: Final = replies.reply(501, "Only your own address may be used.")
@@ -138,40 +144,58 @@ def _wrongFamily(session: FTPSession) -> Reply:
 
 
 async def TYPE(session: FTPSession, argument: str) -> Reply:
-    """Text or bytes, in all the spellings that clients use."""
-    words = argument.upper().split()
-    kind, format = words[0] if words else "", words[1] if len(words) > 1 else ""
-    if len(kind) == 2 and not format:
-        # "L8", "AN": printers and scanners save the space.
-        kind, format = kind[0], kind[1]
-    if len(words) > 2 or kind not in ("A", "E", "I", "L"):
+    """Text or bytes (RFC 959 3.1.1), in all the spellings that clients use."""
+    match = _TYPE.fullmatch(argument.strip().upper())
+    if match is None:
         return replies.reply(501, "That is no type.")
-    if kind == "A" and format in ("", "N"):
-        session.text = True
-    elif (kind == "I" and format in ("", "N")) or (kind == "L" and format in ("", "8")):
-        session.text = False
-    else:
-        return replies.reply(504, "Only TYPE A, I and L 8 are supported.")
-    return replies.reply(200, f"Type set to {'A' if session.text else 'I'}.")
+    type, detail = match[1], match[2]
+    text, bits = type in ("A", "E"), int(detail) if detail.isdigit() else 8
+    format = detail or "N"
+    if format not in ("N", "T", "C") if text else format != "N" and not detail.isdigit():
+        return replies.reply(504, "The formats are N, T and C.")
+    if not text and bits not in (PAGE_FORMATS if type == "L" else (8,)):
+        return replies.reply(504, "The logical bytes are TYPE L 8 and, for STRU P, TYPE L 32.")
+    changed = session.representation.but(type=type, format=format if text else "N", bits=bits)
+    session.representation = changed
+    return replies.reply(200, f"Type set to {'I' if type == 'L' and bits == 8 else type}.")
 
 
 async def STRU(session: FTPSession, argument: str) -> Reply:
     """The structure of files (RFC 959 3.1.2)."""
-    return _only("F", "RP", argument, "Structure")
+    code = argument.strip().upper()
+    if code not in ("F", "R", "P"):
+        return replies.reply(501, "Structure is not known.")
+    session.representation = session.representation.but(structure=code)
+    return replies.reply(200, f"Structure set to {code}.")
 
 
 async def MODE(session: FTPSession, argument: str) -> Reply:
     """The transmission mode (RFC 959 3.4)."""
-    return _only("S", "BCZ", argument, "Mode")
-
-
-def _only(supported: str, others: str, argument: str, what: str) -> Reply:
     code = argument.strip().upper()
-    if code == supported:
-        return replies.reply(200, f"{what} set to {supported}.")
-    if len(code) == 1 and code in others:
-        return replies.reply(504, f"{what} {code} is not supported.")
-    return replies.reply(501, f"{what} is not known.")
+    if code not in ("S", "B", "C", "Z"):
+        return replies.reply(501, "Mode is not known.")
+    if code == "Z" and not session.listener.settings.deflate:
+        return replies.reply(504, "Mode Z is not supported.")
+    session.representation = session.representation.but(mode=code)
+    return replies.reply(200, f"Mode set to {code}.")
+
+
+def _modeOptions(session: FTPSession, options: str) -> Reply:
+    """
+    C{OPTS MODE Z} (draft-preston-ftpext-deflate): zlib's deflate is the only engine and
+    the only method, so what can be chosen is how hard it tries.
+    """
+    words = options.upper().split()
+    if words[:1] != ["Z"] or len(words) % 2 == 0 or not session.listener.settings.deflate:
+        return replies.reply(501, "Only MODE Z has options.")
+    level = DEFAULT_LEVEL
+    for name, value in zip(words[1::2], words[2::2], strict=True):
+        if name == "LEVEL" and value.isascii() and value.isdigit() and int(value[:3]) in LEVELS:
+            level = int(value)
+        elif (name, value) not in (("ENGINE", "ZLIB"), ("METHOD", "DEFLATE"), ("METHOD", "8")):
+            return replies.reply(501, f"{name} {value} is not known; the levels are 1 to 9.")
+    session.representation = session.representation.but(level=level)
+    return replies.reply(200, f"MODE Z LEVEL set to {level}.")
 
 
 async def OPTS(session: FTPSession, argument: str) -> Reply:
@@ -188,6 +212,8 @@ async def OPTS(session: FTPSession, argument: str) -> Reply:
         return replies.reply(200, factsReply(session.facts).rstrip())
     if command == "HASH" and command in session.listener.verbs:
         return hashOptions(session, options)
+    if command == "MODE":
+        return _modeOptions(session, options)
     if command in session.listener.verbs:
         return replies.reply(501, f"{command} has no options.")
     return replies.reply(501, "That command is not known.")

@@ -5,6 +5,7 @@ Moving files (RFC 959 4.1.3): download, upload, and what prepares or ends them.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from filehub.attributes import Disposition
@@ -15,11 +16,11 @@ from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
 from filehub.protocols.ftp.ranges import DOWNLOADS_ONLY, takeRange
+from filehub.protocols.ftp.representation import decoderFor, encoderFor
 from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.space import refusalOf
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.pump import receive, send
-from filehub.transfer.translate import TextDecoder, TextEncoder
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
@@ -31,17 +32,21 @@ _UNIQUE_TRIES: Final = 10
 
 _DIGITS: Final = re.compile(r"[0-9]{1,19}")
 _ALLOCATION: Final = re.compile(r"([0-9]{1,19})(?:\s+[Rr]\s+([0-9]{1,19}))?")
-_NO_TEXT_OFFSET: Final = replies.reply(501, "REST needs TYPE I.")
+_NO_OFFSET: Final = replies.reply(501, "REST needs TYPE I and STRU F, or MODE B or C.")
 _NOT_A_NUMBER: Final = replies.reply(501, "That is no offset.")
 
 
-def isConverting(session: FTPSession) -> bool:
-    """Does the representation type change bytes on their way?"""
-    return session.text and session.listener.settings.asciiConvert
+def _mayTransfer(session: FTPSession, restarts: bool) -> Reply | None:
+    """What is in the way of the transfer of a file."""
+    refusal = mayTransfer(session) or session.representation.problem()
+    if refusal is None and restarts:
+        refusal = _mayRestart(session)
+    return refusal
 
 
-def _mode(session: FTPSession) -> str:
-    return "ASCII" if session.text else "BINARY"
+def _mayRestart(session: FTPSession) -> Reply | None:
+    may = session.representation.mayRestart(session.listener.settings)
+    return None if may else _NO_OFFSET
 
 
 async def RETR(session: FTPSession, argument: str) -> Reply:
@@ -52,11 +57,10 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
     account = session.account
     if account is None:
         return replies.NOT_LOGGED_IN
-    if (refusal := mayTransfer(session)) is not None:
+    restarts = offset > 0 or last is not None
+    if (refusal := _mayTransfer(session, restarts)) is not None:
         return refusal
-    converting = isConverting(session)
-    if (offset or last is not None) and converting:
-        return _NO_TEXT_OFFSET
+    representation, settings = session.representation, session.listener.settings
     transfer = begin(session, "RETR", path, Direction.DOWNLOAD)
     source = stream = error = None
     try:
@@ -66,19 +70,21 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
             raise InvalidOffset(path)
         if last is not None:
             length = min(length, last + 1 - offset)
-        if converting:
-            announce(session, transfer, "Opening ASCII mode data connection.")
-        else:
+        encoder = encoderFor(representation, settings, source.attributes.size, offset)
+        title = representation.title
+        if representation.keepsLength(settings):
             # Clients read the length from here if SIZE did not tell it.
-            text = f"Opening {_mode(session)} mode data connection ({length} bytes)."
+            text = f"Opening {title} mode data connection ({length} bytes)."
             announce(session, transfer, text, length)
+        else:
+            announce(session, transfer, f"Opening {title} mode data connection.")
         stream = await openData(session, transfer.direction)
         await send(
             source,
             stream,
             offset=offset,
             length=length,
-            encoder=TextEncoder() if converting else None,
+            encoder=encoder,
             limiter=account.limits.download,
             progress=transfer.progress,
         )
@@ -115,13 +121,10 @@ async def _upload(
     account = session.account
     if account is None:
         return replies.NOT_LOGGED_IN
-    if (refusal := mayTransfer(session)) is not None:
+    if (refusal := _mayTransfer(session, offset > 0)) is not None:
         return refusal
     if last is not None:
         return DOWNLOADS_ONLY
-    converting = isConverting(session)
-    if offset and converting:
-        return _NO_TEXT_OFFSET
     transfer = begin(session, verb, path, Direction.UPLOAD)
     target = stream = error = None
     done = replies.TRANSFER_COMPLETE
@@ -137,19 +140,26 @@ async def _upload(
         if verb == "STOU":
             announce(session, transfer, f"FILE: {transfer.path.name}", sizeHint)
         else:
-            text = f"Ready to receive in {_mode(session)} mode."
+            text = f"Ready to receive in {session.representation.title} mode."
             announce(session, transfer, text, sizeHint)
         stream = await openData(session, transfer.direction)
         await receive(
             stream,
             target,
-            decoder=TextDecoder() if converting else None,
+            decoder=decoderFor(session.representation, session.listener.settings),
             limiter=account.limits.upload,
             progress=transfer.progress,
+            marked=partial(_marked, session),
         )
     except Exception as problem:
         error = problem
     return await conclude(session, transfer, error, stream, target=target, done=done)
+
+
+def _marked(session: FTPSession, marker: str, position: int) -> None:
+    """Tell where a restart marker lies in the file, in the words of RFC 959 section 4.2."""
+    if not session.channel.isCongested:
+        session.send(replies.reply(110, f"MARK {marker} = {position}"))
 
 
 async def _continue(
@@ -181,8 +191,8 @@ async def REST(session: FTPSession, argument: str) -> Reply:
     offset = int(text) if _DIGITS.fullmatch(text) else MAXIMUM_OFFSET + 1
     if offset > MAXIMUM_OFFSET:
         return _NOT_A_NUMBER
-    if offset and isConverting(session):
-        return _NO_TEXT_OFFSET
+    if offset and (refusal := _mayRestart(session)) is not None:
+        return refusal
     session.restart, session.rangeEnd = offset, None
     return replies.reply(350, f"The next transfer starts at {offset}.")
 

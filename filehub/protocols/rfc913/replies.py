@@ -31,6 +31,8 @@ REASONS: Final[dict[type[FileHubError], str]] = {
     errors.OperationNotSupported: "not supported here",
     errors.StorageUnavailable: "storage unavailable, try again later",
     errors.PeerGone: "connection lost",
+    errors.CorruptData: "it does not follow its format",
+    errors.UnknownPage: "it has pages of an unknown kind",
     errors.Stalled: "nothing came for too long",
     errors.Aborted: "aborted",
     errors.ConnectFailed: "can't connect",

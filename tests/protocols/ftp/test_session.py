@@ -305,7 +305,7 @@ class CostTests(SynchronousTestCase):
         client.code("NOOP")
         shared = {id(each) for each in (client.factory, client.factory.listener, client.transport)}
         account = client.protocol._session.account  # type: ignore[union-attr]
-        shared.add(id(account))
+        shared |= {id(account), id(client.protocol._session.representation)}  # type: ignore[union-attr]
         self.assertLess(sizeOf(client.protocol, shared), 1536)
 
 

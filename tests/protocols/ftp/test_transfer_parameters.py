@@ -157,19 +157,20 @@ class RepresentationTests(SynchronousTestCase):
             self.assertEqual(
                 self.client.say(f"TYPE {spelling}"), b"200 Type set to I.\r\n", spelling
             )
-        for spelling in ("A T", "A C", "AC", "E", "E N", "L 7", "L 36", "L7"):
+        for spelling in ("A T", "A C", "AC", "E", "E N", "e t", "EC", "L 32"):
+            answer = f"200 Type set to {spelling[0].upper()}.\r\n".encode()
+            self.assertEqual(self.client.say(f"TYPE {spelling}"), answer, spelling)
+        for spelling in ("A X", "A 8", "E Q", "L 7", "L 36", "L7", "I 32", "I T"):
             self.assertEqual(self.client.code(f"TYPE {spelling}"), 504, spelling)
         for spelling in ("X", "1", "II I", "AAN", "A N N", " "):
             self.assertEqual(self.client.code(f"TYPE {spelling}"), 501, spelling)
 
     def test_structureAndMode(self) -> None:
-        """F and S; the others that RFC 959 has are 504."""
-        self.assertEqual(
-            self.client.codes(["STRU F", "STRU f", "STRU R", "STRU P"]), [200, 200, 504, 504]
-        )
-        self.assertEqual(
-            self.client.codes(["MODE S", "MODE B", "MODE C", "MODE Z"]), [200, 504, 504, 504]
-        )
+        """All that RFC 959 has; Z only where it is switched on."""
+        self.assertEqual(self.client.codes(["STRU F", "STRU f", "STRU R", "STRU P"]), [200] * 4)
+        modes = ["MODE S", "MODE B", "MODE c", "MODE Z"]
+        self.assertEqual(self.client.codes(modes), [200, 200, 200, 504])
+        self.assertEqual(Client(FTPSettings(deflate=True)).logIn().codes(modes), [200] * 4)
         self.assertEqual(self.client.codes(["STRU X", "MODE FF", "STRU"]), [501, 501, 501])
 
 
