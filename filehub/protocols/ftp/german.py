@@ -79,25 +79,31 @@ REPLIES: Final = {
     "MMD5 takes a few paths with commas between them.": (
         "MMD5 braucht einige Pfade mit Kommas dazwischen."
     ),
+    "MODE Z LEVEL set to {}.": "MODE Z LEVEL ist {}.",
+    "Mode Z is not supported.": "MODE Z wird nicht unterstützt.",
     "Mode changed.": "Zugriffsrechte geändert.",
+    "Mode is not known.": "Diese Übertragungsart ist unbekannt.",
+    "Mode set to {}.": "Übertragungsart ist {}.",
     "NUL is not allowed.": "NUL ist nicht erlaubt.",
     "Network protocol not supported, use ({})": "Netzprotokoll nicht unterstützt, möglich: ({})",
     "No account is needed.": "Ein Konto (ACCT) wird nicht gebraucht.",
     "OK.": "In Ordnung.",
     "Only EPSV will be accepted.": "Nur noch EPSV ist erlaubt.",
-    "Only TYPE A, I and L 8 are supported.": "Nur TYPE A, I und L 8 werden unterstützt.",
+    "Only MODE Z has options.": "Nur MODE Z hat Optionen.",
     "Only your own address may be used.": "Nur die eigene Adresse ist erlaubt.",
-    "Opening ASCII mode data connection.": "Datenverbindung in ASCII wird geöffnet.",
     "Opening {} mode data connection ({} bytes).": (
         "Datenverbindung in {} wird geöffnet ({} bytes)."
     ),
+    "Opening {} mode data connection.": "Datenverbindung in {} wird geöffnet.",
     "PASV is for IPv4 only; use EPSV.": "PASV ist nur für IPv4; bitte EPSV verwenden.",
     "PBSZ takes a number.": "PBSZ braucht eine Zahl.",
     "Password required.": "Das Kennwort wird verlangt.",
     "Ports below 1024 may not be used.": "Ports unter 1024 sind nicht erlaubt.",
     "RANG is for downloads and checksums.": "RANG ist für Abrufe und Prüfsummen.",
     "RANG takes the first and the last byte.": "RANG braucht das erste und das letzte Byte.",
-    "REST needs TYPE I.": "REST geht nur in TYPE I.",
+    "REST needs TYPE I and STRU F, or MODE B or C.": (
+        "REST braucht TYPE I und STRU F, oder MODE B oder C."
+    ),
     "Ready for RNTO.": "Bereit für RNTO.",
     "Ready for SITE CPTO.": "Bereit für SITE CPTO.",
     "Ready for a new user.": "Bereit für eine neue Anmeldung.",
@@ -107,16 +113,20 @@ REPLIES: Final = {
     "Room at {}:": "Platz bei {}:",
     "SITE COPY takes two paths.": "SITE COPY braucht zwei Pfade.",
     "SITE commands:": "SITE-Befehle:",
-    "SIZE is not allowed in ASCII mode; use TYPE I.": (
-        "SIZE ist in ASCII nicht erlaubt; bitte TYPE I verwenden."
+    "SIZE is not allowed in {} mode; use TYPE I and STRU F.": (
+        "SIZE ist in {} nicht erlaubt; bitte TYPE I und STRU F verwenden."
     ),
+    "STRU P needs TYPE I or TYPE L.": "STRU P braucht TYPE I oder TYPE L.",
     "Say AUTH TLS first.": "Zuerst AUTH TLS senden.",
     "Say RNFR first.": "Zuerst RNFR senden.",
     "Say SITE CPFR first.": "Zuerst SITE CPFR senden.",
     "Say USER and PASS first.": "Zuerst USER und PASS senden.",
     "Say USER first.": "Zuerst USER senden.",
     "Status:": "Auskunft:",
+    "Structure is not known.": "Diese Struktur ist unbekannt.",
+    "Structure set to {}.": "Struktur ist {}.",
     "TLS is required here: say AUTH TLS first.": "TLS wird hier verlangt: zuerst AUTH TLS senden.",
+    "TYPE L 32 needs STRU P.": "TYPE L 32 braucht STRU P.",
     "That SITE command is not enabled.": "Dieser SITE-Befehl ist nicht freigegeben.",
     "That SITE command is not known.": "Dieser SITE-Befehl ist unbekannt.",
     "That command is not known.": "Dieser Befehl ist unbekannt.",
@@ -131,7 +141,11 @@ REPLIES: Final = {
     "The control connection stays encrypted.": "Die Steuerverbindung bleibt verschlüsselt.",
     "The end lies before the start.": "Das Ende liegt vor dem Anfang.",
     "The fact {} cannot be set here.": "Die Angabe {} lässt sich hier nicht setzen.",
+    "The formats are N, T and C.": "Es gibt die Formate N, T und C.",
     "The levels are C and P.": "Die Stufen sind C und P.",
+    "The logical bytes are TYPE L 8 and, for STRU P, TYPE L 32.": (
+        "Es gibt TYPE L 8 und, mit STRU P, TYPE L 32."
+    ),
     "The name is too long.": "Der Name ist zu lang.",
     "The next transfer starts at {}.": "Die nächste Übertragung beginnt bei {}.",
     "The time of creation cannot be set here.": (
@@ -158,6 +172,7 @@ REPLIES: Final = {
     "{} is current.": "{} ist das aktuelle Verzeichnis.",
     "{} is not known.": "{} ist unbekannt.",
     "{} set to {}.": "{} ist {}.",
+    "{} {} is not known; the levels are 1 to 9.": "{} {} ist unbekannt; die Stufen sind 1 bis 9.",
     "{} {} is not supported.": "{} {} wird nicht unterstützt.",
 }
 
@@ -178,6 +193,11 @@ CLAUSES: Final = {
     "cannot open data connection": "Datenverbindung kann nicht geöffnet werden",
     "cannot open data connection: {}": "Datenverbindung kann nicht geöffnet werden: {}",
     "connection ended before all data was received": ("Verbindung vor dem Ende der Daten getrennt"),
+    "connection ended before the end of the compressed data": (
+        "Verbindung vor dem Ende der verdichteten Daten getrennt"
+    ),
+    "connection ended before the end of the file": "Verbindung vor dem Ende der Datei getrennt",
+    "connection ended before the last page": "Verbindung vor der letzten Seite getrennt",
     "connection ended without TLS close_notify": "Verbindung ohne TLS close_notify beendet",
     "connection lost": "Verbindung verloren",
     "connection lost: {}": "Verbindung verloren: {}",
@@ -189,6 +209,7 @@ CLAUSES: Final = {
     "directory not empty": "Verzeichnis nicht leer",
     "file changed while it was sent": "Datei wurde beim Senden geändert",
     "file too large": "Datei zu groß",
+    "files have no holes here": "Dateien haben hier keine Löcher",
     "internal error": "interner Fehler",
     "invalid link": "ungültiger Verweis",
     "invalid name": "ungültiger Name",
@@ -212,6 +233,7 @@ CLAUSES: Final = {
     "not logged in": "nicht angemeldet",
     "only your own address may be used": "nur die eigene Adresse ist erlaubt",
     "operation not supported here": "hier nicht möglich",
+    "page type unknown": "unbekannte Art von Seite",
     "path too deep": "Pfad zu tief",
     "permission denied": "Zugriff verweigert",
     "privileged ports may not be used": "privilegierte Ports sind nicht erlaubt",
@@ -224,19 +246,31 @@ CLAUSES: Final = {
         "Speicher nicht verfügbar, später noch einmal versuchen"
     ),
     "storages are mounted there": "dort sind Speicher eingehängt",
+    "that is no descriptor page": "das ist keine Deskriptorseite",
+    "that is no page header": "das ist kein Kopf einer Seite",
+    "that is no restart marker": "das ist keine Marke zum Fortsetzen",
+    "the compressed data is damaged": "die verdichteten Daten sind beschädigt",
     "the control connection's TLS session must be resumed": (
         "die TLS-Sitzung der Steuerverbindung muss fortgesetzt werden"
     ),
     "the control connection's client certificate is needed": (
         "das Zertifikat der Steuerverbindung wird gebraucht"
     ),
+    "the data does not follow its format": "die Daten folgen nicht ihrem Format",
     "the file became shorter while it was sent": "die Datei wurde beim Senden kürzer",
     "the file has changed meanwhile": "die Datei wurde inzwischen geändert",
     "the file is closed": "die Datei ist geschlossen",
+    "the file is longer than its descriptor says": "die Datei ist länger, als ihr Deskriptor sagt",
+    "the last page has to be empty": "die letzte Seite muss leer sein",
+    "the pages are not in order": "die Seiten sind nicht in der Reihenfolge",
     "the session ends": "die Sitzung endet",
     "the web server answers {}": "der Webserver antwortet {}",
     "the web server sends another range": "der Webserver schickt einen anderen Bereich",
+    "there are bytes after the end of the file": "hinter dem Ende der Datei folgt noch etwas",
+    "there is no descriptor {}": "es gibt keinen Deskriptor {}",
+    "there is no record mark {}": "es gibt keine Satzmarke {}",
     "time out of range": "Zeit außerhalb des Möglichen",
+    "too large for pages of {}-bit bytes": "zu groß für Seiten aus {}-Bit-Bytes",
     "too long for a web server without ranges": "zu lang für einen Webserver ohne Bereiche",
     "too many entries for one command": "zu viele Einträge für einen Befehl",
     "too many logins at once, try again later": (

@@ -27,6 +27,7 @@ KEPT = {
     "Entering Extended Passive Mode (|||{}|)",
     "Entering Passive Mode ({}).",
     "FILE: {}",
+    "MARK {} = {}",
     "Modify={}; {}",
     "Name=FileHub; {}CaseSensitive=1; DirSep=/;",
     "PBSZ=0",
@@ -39,11 +40,11 @@ KEPT = {
     "{}: Directory already exists",
 }
 #: Modules of the other end of the line.
-CLIENTS = ("client.py", "reply_parser.py", "fxp.py", "connect.py")
+CLIENTS = ("client.py", "reply_parser.py", "fxp.py", "connect.py", "tlsclient.py")
 #: What is said to the operator, or by clients.
 NOT_SAID = {"bad configuration", "{} at {}: {}"}
 #: Modules whose errors a client of the FTP server can get to see.
-SPEAKING = ("vfs", "accounts/guard.py", "transfer/blocks.py", "transfer/_kernel.py", "paths.py")
+SPEAKING = ("vfs", "accounts/guard.py", "transfer", "paths.py")
 
 
 def templateOf(node: ast.expr) -> str | None:
