@@ -303,13 +303,10 @@ class IBudgeted(Interface):
 
 
 class ISparse(Interface):
-    """On read handles: the file may have holes, parts that were never written."""
+    """On read handles of files that may have holes."""
 
     async def nextData(offset: int) -> tuple[int, int]:
-        """
-        Where the next part that is no hole starts, at or behind C{offset}, and where it
-        ends; twice the length of the file if nothing but a hole follows.
-        """
+        """Start and end of what is no hole, from C{offset} on; else twice the length."""
 
 
 # --- accounts ----------------------------------------------------------------
