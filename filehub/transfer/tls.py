@@ -67,10 +67,11 @@ class TLSSession:
         connections, which often name nothing, get the same certificate.
     @ivar clientCertificate: what the client showed on the control connection, verified,
         DER; L{None} if nothing.
+    @ivar isSpent: has an upload used a ticket without bringing the client a new one?
     @ivar isCleared: does the control connection go on in the clear (CCC)?
     """
 
-    __slots__ = ("_source", "clientCertificate", "context", "isCleared", "serverName")
+    __slots__ = ("_source", "clientCertificate", "context", "isCleared", "isSpent", "serverName")
 
     def __init__(self, source: CertificateSource, *, resumable: bool = True) -> None:
         """
@@ -80,6 +81,7 @@ class TLSSession:
         self.serverName: bytes | None = None
         self.clientCertificate: bytes | None = None
         self.isCleared = False
+        self.isSpent = False
         self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
         source.prepare(self.context)
         if resumable:
@@ -345,6 +347,8 @@ class TLSReceiver(OverSocket):
         if self._connection.get_protocol_version() < SSL.TLS1_3_VERSION:
             # In TLS 1.2 the last flight is ours; in 1.3 all that is left are tickets.
             await self._flush()
+        else:
+            self._session.isSpent = True
         self._session.requireSameClient(self._connection)
 
     async def _receive(self) -> bytes:

@@ -14,12 +14,16 @@ from typing import Final
 from OpenSSL import SSL
 
 from filehub.errors import ProtectionRequired
+from filehub.transfer._tickets import renewTicket
 from filehub.transfer.tls import TLSSession
 
 _READ_STEP: Final = 64 * 1024
 _HEADER: Final = 5
 #: Types of records: change_cipher_spec to heartbeat.
 _TYPES: Final = range(20, 25)
+#: Telnet's Interrupt Process and Synch: some clients send them for an ABOR beside their
+#: TLS, in the clear, and they mean nothing.
+_SYNCH: Final = b"\xff\xf4\xf2"
 #: The longest record (RFC 5246 section 6.2.3).
 _LONGEST: Final = 16384 + 2048
 
@@ -75,6 +79,9 @@ class TLSLayer:
         if not self.isOpen:
             self._early += data
         elif data:
+            if self._session.isSpent:
+                self._session.isSpent = False
+                renewTicket(self._connection)
             self._connection.sendall(data)
             self._flush()
 
@@ -98,7 +105,7 @@ class TLSLayer:
         The next whole record, or empty.  What cannot be one is handed over as it is:
         OpenSSL knows how to complain of it.
         """
-        rest = self._rest
+        rest = self._rest = self._rest.lstrip(_SYNCH)
         if len(rest) < _HEADER and (not rest or rest[0] in _TYPES):
             return b""
         length = _HEADER + int.from_bytes(rest[3:_HEADER])
