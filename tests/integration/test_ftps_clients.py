@@ -2,20 +2,28 @@
 FTP over TLS by clients in other languages, every data connection resuming the control
 connection's session: uploads arrive whole, many in a row, in TLS 1.2 and 1.3.
 
-With C{FILEHUB_UPLOADS=500} each client uploads so many files instead of a few.
+With C{FILEHUB_UPLOADS=500} each client uploads so many files instead of a few, with
+C{FILEHUB_TRANSFERS=3000} so many transfers are made in one session.
 """
 
+import ftplib
+import io
 import os
 import shutil
+import ssl
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from tests.integration.harness import Site, content
+from tests.integration.harness import ANSWER, Site, content
 from tests.integration.test_ftps import TLSTestCase
 
+#: Transfers in one session.
+TRANSFERS = int(os.environ.get("FILEHUB_TRANSFERS", "300"))
 #: Files that each client uploads.
 UPLOADS = int(os.environ.get("FILEHUB_UPLOADS", "12"))
 #: Bytes of each.
@@ -62,10 +70,6 @@ class ReuseTestCase(TLSTestCase):
         (self.local / "part").write_bytes(half)
         (self.local / "down").unlink()
 
-
-class OtherLanguagesTests(ReuseTestCase):
-    """Perl, Ruby and Node: list, upload, download, resume both ways, rename."""
-
     def script(self, *program: str, **environment: str) -> None:
         for count, version in ((UPLOADS, "1.3"), (2, "1.2")):
             done = self.run_(
@@ -75,6 +79,18 @@ class OtherLanguagesTests(ReuseTestCase):
             self.assertIn(b"listed %d\n" % (count + 2), done.stdout)
             self.check(count)
             self.again()
+
+    def requireModule(self, *command: str) -> None:
+        """Skip (or fail, see L{requireClient}) unless this command works."""
+        if self.run_(*command, succeeds=False).returncode != 0:
+            missing = f"{' '.join(command)} does not work"
+            if os.environ.get("FILEHUB_REQUIRE_CLIENTS") == "1":
+                self.fail(missing)
+            raise SkipTest(missing)
+
+
+class OtherLanguagesTests(ReuseTestCase):
+    """Perl, Ruby and Node: list, upload, download, resume both ways, rename."""
 
     def test_perl(self) -> None:
         """Net::FTP with IO::Socket::SSL."""
@@ -87,14 +103,6 @@ class OtherLanguagesTests(ReuseTestCase):
         ruby = self.requireClient("ruby")
         self.requireModule(ruby, "-rnet/ftp", "-e", "1")
         self.script(ruby, str(SCRIPTS / "netftp.rb"))
-
-    def requireModule(self, *command: str) -> None:
-        """Skip (or fail, see L{requireClient}) unless this command works."""
-        if self.run_(*command, succeeds=False).returncode != 0:
-            missing = f"{' '.join(command)} does not work"
-            if os.environ.get("FILEHUB_REQUIRE_CLIENTS") == "1":
-                self.fail(missing)
-            raise SkipTest(missing)
 
     def test_node(self) -> None:
         """
@@ -116,6 +124,74 @@ class OtherLanguagesTests(ReuseTestCase):
         self.script(node, str(SCRIPTS / "basicftp.js"), NODE_PATH=f"{folder}/node_modules")
 
 
+class ResumingContext(ssl.SSLContext):
+    """For C{ftplib}, which does not resume by itself: what programs do about it."""
+
+    control: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *arguments: Any, **keywords: Any) -> ssl.SSLSocket:
+        if self.control is None:
+            self.control = super().wrap_socket(*arguments, **keywords)
+            return self.control
+        return super().wrap_socket(*arguments, session=self.control.session, **keywords)
+
+
+class PythonTests(ReuseTestCase):
+    """C{ftplib} and aioftp."""
+
+    def connect(self, kind: type[ssl.SSLContext], version: ssl.TLSVersion) -> ftplib.FTP_TLS:
+        context = kind(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.ca)
+        context.minimum_version = context.maximum_version = version
+        ftp = ftplib.FTP_TLS(timeout=ANSWER, context=context)
+        self.addCleanup(ftp.close)
+        ftp.connect("localhost", self.site.ftp)
+        ftp.login("ada", "lovelace")
+        ftp.prot_p()
+        ftp.cwd(self.virtual)
+        return ftp
+
+    def test_ftplib(self) -> None:
+        """With a context that hands out the session, as in many programs."""
+        for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            ftp = self.connect(ResumingContext, version)
+            for number in range(1, 4):
+                ftp.storbinary(f"STOR up-{number}", io.BytesIO(self.data))
+            self.assertEqual(len(ftp.nlst()), 5)
+            half = SIZE // 2
+            for name, offset in (("down", None), ("part", half)):
+                with (self.local / name).open("ab") as file:
+                    ftp.retrbinary("RETR up-1", file.write, rest=offset)
+            ftp.storbinary("STOR half", io.BytesIO(self.data[half:]), rest=half)
+            ftp.rename("up-1", "renamed")
+            ftp.quit()
+            self.check(3)
+            self.again()
+
+    def test_ftplibAsItIs(self) -> None:
+        """Without it, uploads and downloads are refused with the reason, and nothing else."""
+        ftp = self.connect(ssl.SSLContext, ssl.TLSVersion.TLSv1_3)
+        for _ in range(2):
+            error = self.assertRaises(ftplib.error_perm, ftp.nlst)
+            self.assertEqual(str(error), "522 The control connection's TLS session must be resumed")
+        self.assertEqual(ftp.pwd(), self.virtual)
+
+    def test_aioftp(self) -> None:
+        """aioftp, which resumes by itself since its version 0.26."""
+        self.requireModule(sys.executable, "-c", "import aioftp")
+        self.script(sys.executable, str(SCRIPTS / "aioftp_client.py"))
+
+    def test_manyTransfers(self) -> None:
+        """Hundreds of transfers in one session, up, down and lists, all of them resumed."""
+        for version, count in ((ssl.TLSVersion.TLSv1_3, TRANSFERS), (ssl.TLSVersion.TLSv1_2, 30)):
+            ftp = self.login(version)
+            small = content(5_000)
+            for number in range(count // 3):
+                self.assertEqual(ftp.store("STOR small", small).code, 226)
+                self.assertSameContent(ftp.retrieve("RETR small"), small)
+                self.assertIn(b"small", ftp.retrieve("NLST"), number)
+
+
 class ToolTests(ReuseTestCase):
     """rclone, lftp and curl, likewise."""
 
@@ -127,7 +203,9 @@ class ToolTests(ReuseTestCase):
             "RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_FH_TYPE": "ftp",
             "RCLONE_CONFIG_FH_HOST": "localhost", "RCLONE_CONFIG_FH_PORT": str(self.site.ftp),
             "RCLONE_CONFIG_FH_USER": "ada", "RCLONE_CONFIG_FH_PASS": secret,
-            "RCLONE_CONFIG_FH_EXPLICIT_TLS": "true", "SSL_CERT_FILE": str(self.ca), "RCLONE_CONFIG_FH_CONCURRENCY": "1",
+            "RCLONE_CONFIG_FH_EXPLICIT_TLS": "true", "RCLONE_CONFIG_FH_CONCURRENCY": "1",
+            # It has no option for this.
+            "SSL_CERT_FILE": str(self.ca),
         }  # fmt: skip
         folder = self.local / "up"
         folder.mkdir()
