@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
@@ -35,6 +35,9 @@ from OpenSSL._util import lib as _lib
 
 from filehub.errors import PeerGone, ProtectionRequired
 from filehub.transfer.stream import ByteStream
+
+if TYPE_CHECKING:
+    from filehub.transfer.tlsearly import EarlyHandshake
 
 #: What is handed to OpenSSL in one call; it makes records of 16 KiB of it.
 WRITE_STEP: Final = 256 * 1024
@@ -68,10 +71,19 @@ class TLSSession:
     @ivar clientCertificate: what the client showed on the control connection, verified,
         DER; L{None} if nothing.
     @ivar isSpent: has an upload used a ticket without bringing the client a new one?
+    @ivar early: on a data connection that no transfer has asked for yet.
     @ivar isCleared: does the control connection go on in the clear (CCC)?
     """
 
-    __slots__ = ("_source", "clientCertificate", "context", "isCleared", "isSpent", "serverName")
+    __slots__ = (
+        "_source",
+        "clientCertificate",
+        "context",
+        "early",
+        "isCleared",
+        "isSpent",
+        "serverName",
+    )
 
     def __init__(self, source: CertificateSource, *, resumable: bool = True) -> None:
         """
@@ -82,6 +94,7 @@ class TLSSession:
         self.clientCertificate: bytes | None = None
         self.isCleared = False
         self.isSpent = False
+        self.early: EarlyHandshake | None = None
         self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
         source.prepare(self.context)
         if resumable:
@@ -112,17 +125,14 @@ class TLSSession:
             if other is not None:
                 connection.set_context(other)
 
-    def requireSameClient(self, connection: SSL.Connection) -> None:
+    async def earlyStream(self, inner: ByteStream) -> TLSReceiver | None:
         """
-        Is this finished handshake of a data connection the control connection's
-        client's, as far as certificates tell?
+        The TLS that has begun already on this data connection, if so.
 
-        @raise ProtectionRequired: it shows another certificate, or none.
+        @raise PeerGone: and L{ProtectionRequired}: it has failed.
         """
-        if self.clientCertificate is None or wasResumed(connection):
-            return
-        if _certificateOf(connection) != self.clientCertificate:
-            raise ProtectionRequired("the control connection's client certificate is needed")
+        early, self.early = self.early, None
+        return await early.take() if early is not None and early.inner is inner else None
 
 
 def _certificateOf(connection: SSL.Connection) -> bytes | None:
@@ -241,7 +251,7 @@ class TLSSender(OverSocket):
     @ivar resumed: does the connection provably belong to the control session?
     """
 
-    __slots__ = ("_connection", "_session", "resumed")
+    __slots__ = ("_connection", "resumed")
 
     def __init__(self, inner: ByteStream, session: TLSSession) -> None:
         """
@@ -252,7 +262,6 @@ class TLSSender(OverSocket):
             raise PeerGone
         self._connection = SSL.Connection(session.context, inner.kernelSocket)
         self._connection.set_accept_state()
-        self._session = session
         self.resumed = False
 
     async def handshake(self) -> None:
@@ -271,7 +280,11 @@ class TLSSender(OverSocket):
             except (SSL.Error, LookupError) as error:
                 raise _handshakeFailed(error) from None
         self.resumed = wasResumed(self._connection)
-        self._session.requireSameClient(self._connection)
+
+    @property
+    def clientCertificate(self) -> bytes | None:
+        """What the peer showed, verified, DER."""
+        return _certificateOf(self._connection)
 
     async def write(self, data: bytes | memoryview) -> None:
         """See L{ByteStream.write}."""
@@ -299,28 +312,20 @@ class TLSReceiver(OverSocket):
     A L{ByteStream} that only receives (STOR, APPE, STOU).
 
     @ivar resumed: does the connection provably belong to the control session?
+    @ivar onMissingCloseNotify: if given, a bare end of the TCP connection is taken for
+        the end of the file, as some clients demand, and this is called.
     @ivar cleanlyClosed: did the peer end with close_notify?  Without it nobody knows
         whether the upload is whole.
     """
 
-    __slots__ = ("_connection", "_onMissing", "_session", "cleanlyClosed", "resumed")
+    __slots__ = ("_connection", "_session", "cleanlyClosed", "onMissingCloseNotify", "resumed")
 
-    def __init__(
-        self,
-        inner: ByteStream,
-        session: TLSSession,
-        *,
-        onMissingCloseNotify: Callable[[], object] | None = None,
-    ) -> None:
-        """
-        @param onMissingCloseNotify: if given, a bare end of the TCP connection is taken
-            for the end of the file, as some clients demand, and this is called.
-        """
+    def __init__(self, inner: ByteStream, session: TLSSession) -> None:
         super().__init__(inner)
         self._connection = SSL.Connection(session.context, None)
         self._connection.set_accept_state()
         self._session = session
-        self._onMissing = onMissingCloseNotify
+        self.onMissingCloseNotify: Callable[[], object] | None = None
         self.cleanlyClosed = False
         self.resumed = False
 
@@ -349,7 +354,11 @@ class TLSReceiver(OverSocket):
             await self._flush()
         else:
             self._session.isSpent = True
-        self._session.requireSameClient(self._connection)
+
+    @property
+    def clientCertificate(self) -> bytes | None:
+        """What the peer showed, verified, DER."""
+        return _certificateOf(self._connection)
 
     async def _receive(self) -> bytes:
         """
@@ -390,8 +399,8 @@ class TLSReceiver(OverSocket):
                 received = await self._receive()
                 if received:
                     self._connection.bio_write(received)
-                elif self._onMissing is not None:
-                    self._onMissing()
+                elif self.onMissingCloseNotify is not None:
+                    self.onMissingCloseNotify()
                     return b""
                 else:
                     raise PeerGone("connection ended without TLS close_notify") from None

@@ -185,11 +185,9 @@ class TLSReceiverTests(SynchronousTestCase):
             for tolerant in (False, True):
                 client = MemoryClient(context)
                 missed: list[None] = []
-                stream, inner = self.receiver(
-                    TLSSession(self.store),
-                    client,
-                    onMissingCloseNotify=(lambda m=missed: m.append(None)) if tolerant else None,
-                )
+                stream, inner = self.receiver(TLSSession(self.store), client)
+                if tolerant:
+                    stream.onMissingCloseNotify = lambda m=missed: m.append(None)
                 client.tls.write(b"half")
                 self.assertEqual(self.run_(stream.read(100)), b"half")
                 inner.closed = True

@@ -168,6 +168,7 @@ class DataChannels:
         "_target",
         "_waiting",
         "isForeign",
+        "onEarly",
         "strangers",
     )
 
@@ -227,6 +228,7 @@ class DataChannels:
         self._deadline: Deadline | None = None
         self.strangers = 0
         self.isForeign = False
+        self.onEarly: Callable[[SocketStream], None] | None = None
 
     @property
     def isArmed(self) -> bool:
@@ -427,6 +429,8 @@ class DataChannels:
         if waiting is None:
             self._unlimit()
             self._stream = stream
+            if self.onEarly is not None:
+                self.onEarly(stream)
         else:
             waiting.callback(stream)
         return True

@@ -27,7 +27,13 @@ from filehub.transfer.tls import CertificateSource
 
 
 class DataConnections(Protocol):
-    """A session's data connection, in all its states; see C{data.py}."""
+    """
+    A session's data connection, in all its states; see C{data.py}.
+
+    @ivar onEarly: told of a connection that has come before it is asked for.
+    """
+
+    onEarly: Callable[[SocketStream], None] | None
 
     @property
     def isArmed(self) -> bool:

@@ -19,6 +19,7 @@ from filehub.transfer.tls import TLSReceiver, TLSSender, TLSSession
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
+    from filehub.protocols.ftp.settings import FTPSettings
 
 #: Mechanisms of AUTH, and whether data connections are protected from then on
 #: (RFC 4217 says no; the old C{SSL} and C{TLS-P} meant yes).
@@ -89,6 +90,9 @@ async def PROT(session: FTPSession, argument: str) -> Reply:
         if _isProtectionRequired(session):
             return _CLEAR_REFUSED
         session.protects = False
+        if session.data is not None:
+            # On a connection that has come already TLS may have begun.
+            session.data.reset()
         return replies.reply(200, "Data connections are not protected.")
     return _NO_SUCH_LEVEL if level in ("S", "E") else replies.reply(504, "The levels are C and P.")
 
@@ -154,6 +158,7 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
         session.takesClientPartOnce = False
         return await channels.open(shakeHandsAsClient)
     settings, listener = session.listener.settings, session.listener
+    uploading = direction is Direction.UPLOAD
     onMissing: Callable[[], object] | None = None
     if settings.closeNotify == "log":
         onMissing = partial(session.violated, "upload without close_notify")
@@ -161,20 +166,36 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
         onMissing = _unnoticed
 
     async def protect(inner: SocketStream) -> ByteStream:
-        stream: TLSSender | TLSReceiver
-        if direction is Direction.UPLOAD:
-            stream = TLSReceiver(inner, identity, onMissingCloseNotify=onMissing)
-        else:
-            stream = TLSSender(inner, identity)
-        await stream.handshake()
+        stream: TLSSender | TLSReceiver | None = await identity.earlyStream(inner)
+        if stream is None:
+            stream = TLSReceiver(inner, identity) if uploading else TLSSender(inner, identity)
+            await stream.handshake()
+        if isinstance(stream, TLSReceiver):
+            stream.onMissingCloseNotify = onMissing
         listener.countTLS(resumed=stream.resumed)
-        # Another server cannot resume what is between the client and us.
-        required = settings.tlsSessions == "require" and not channels.isForeign
-        if required and not stream.resumed:
-            raise ProtectionRequired("the control connection's TLS session must be resumed")
+        if not stream.resumed and not channels.isForeign:
+            problem = _doubtsAbout(stream, identity, settings)
+            if problem is not None:
+                # An end that is no accident: clients then look for the reply.
+                await stream.finish()
+                raise problem
         return stream
 
     return await channels.open(protect)
+
+
+def _doubtsAbout(
+    stream: TLSSender | TLSReceiver, identity: TLSSession, settings: FTPSettings
+) -> ProtectionRequired | None:
+    """
+    What is wrong with a data connection that does not resume the control connection's
+    session.  (Another server cannot resume what is between the client and us.)
+    """
+    if settings.tlsSessions == "require":
+        return ProtectionRequired("the control connection's TLS session must be resumed")
+    if identity.clientCertificate not in (None, stream.clientCertificate):
+        return ProtectionRequired("the control connection's client certificate is needed")
+    return None
 
 
 def _unnoticed() -> None:

@@ -42,7 +42,9 @@ from filehub.protocols.ftp.refusals import failed, refusal, unknown
 from filehub.protocols.ftp.representation import INITIAL
 from filehub.protocols.ftp.running import Running
 from filehub.protocols.ftp.wire import Command, Malformed, Reply, encodeReply
+from filehub.transfer.sockets import SocketStream
 from filehub.transfer.tls import TLSSession
+from filehub.transfer.tlsearly import EarlyHandshake
 
 #: Commands that may wait their turn.
 MAXIMUM_QUEUED: Final = 64
@@ -310,7 +312,13 @@ class FTPSession:
         """This session's data connection."""
         if self.data is None:
             self.data = self.listener.openData(self.slot.connection, self.listener)
+            self.data.onEarly = self._cameEarly
         return self.data
+
+    def _cameEarly(self, stream: SocketStream) -> None:
+        """A data connection has come before the command that it is for."""
+        if self.tls is not None and self.protects:
+            self.tls.early = EarlyHandshake(stream, self.tls)
 
     def adopt(self, listener: Listener) -> None:
         """Go on as a session of another listener, or of a variant of this one."""
