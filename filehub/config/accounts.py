@@ -111,6 +111,7 @@ class AccountBuilder:
             certificates=user.certificate,
             requiresTLS=user.tls or any(group.tls for group in groups),
             foreignData=user.allow_fxp,
+            profile=user.profile,
             admissions=tuple(
                 _admission(each) for each in (user, *groups) if _admission(each) != Admission()
             ),

@@ -4,10 +4,13 @@ From the keys of C{[ftp]} and C{[[ftp.listener]]} to what the protocol is told.
 
 from __future__ import annotations
 
+from typing import Final
+
 from filehub.config.encryption import effectiveTLS
 from filehub.config.listening import FTPListener
 from filehub.config.schema import Configuration
 from filehub.config.values import External
+from filehub.protocols.ftp.profiles import withProfile
 from filehub.protocols.ftp.settings import FTPSettings
 
 _NOTHING = External(None)
@@ -21,7 +24,7 @@ def ftpSettings(values: Configuration, options: FTPListener) -> FTPSettings:
     """
     limits = values.limits
     external = options.external_address or _NOTHING
-    return FTPSettings(
+    settings = FTPSettings(
         banner=options.banner,
         passivePorts=options.passive_ports,
         externalAddress=external.default,
@@ -42,8 +45,40 @@ def ftpSettings(values: Configuration, options: FTPListener) -> FTPSettings:
         tellsVersion=options.tells_version,
         maximumTreeEntries=options.tree_entries,
         maximumIdle=options.maximum_idle,
+        charset=options.charset,
+        announceUTF8=options.announce_utf8,
+        backslashes=options.backslashes,
+        listFormat=options.list_format,
+        makesParents=options.make_parents,
+        acceptsExisting=options.accept_existing,
+        toleratesSITE=options.tolerate_site,
         loginTimeout=limits.login,
         handshakeTimeout=limits.handshake,
         idleTimeout=limits.idle,
         stallTimeout=limits.stall,
     )
+    return withProfile(settings, options.profile, _written(values, options))
+
+
+#: Fields that a profile may change, by the key that settles them.
+_FIELDS: Final = {
+    "ascii": "asciiConvert",
+    "close_notify": "closeNotify",
+    "charset": "charset",
+    "announce_utf8": "announceUTF8",
+    "backslashes": "backslashes",
+    "list_format": "listFormat",
+    "make_parents": "makesParents",
+    "accept_existing": "acceptsExisting",
+    "tolerate_site": "toleratesSITE",
+}
+
+
+def _written(values: Configuration, options: FTPListener) -> frozenset[str]:
+    """What is said in the file, no profile says otherwise."""
+    fields = {field for key, field in _FIELDS.items() if key in options.model_fields_set}
+    if "external_address" in options.model_fields_set:
+        fields |= {"externalAddress", "externalRules"}
+    limits = values.limits.model_fields_set
+    fields |= {f"{key}Timeout" for key in ("idle", "stall") if key in limits}
+    return frozenset(fields)

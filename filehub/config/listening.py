@@ -13,6 +13,7 @@ from pydantic import Field
 
 from filehub.config.tftpnames import RootPattern, TFTPClient, TFTPRule
 from filehub.config.values import (
+    CharsetValue,
     Count,
     ExternalValue,
     ForeignValue,
@@ -20,6 +21,7 @@ from filehub.config.values import (
     MulticastValue,
     NetworkValue,
     PortRange,
+    ProfileValue,
     Seconds,
     Section,
 )
@@ -53,6 +55,14 @@ class FTPListener(Section):
     tells_version: bool = False
     tree_entries: Count = 100_000
     maximum_idle: Seconds = 7200.0
+    profile: ProfileValue | None = None
+    charset: CharsetValue = None
+    announce_utf8: bool = True
+    backslashes: bool = False
+    list_format: Literal["unix", "dos"] = "unix"
+    make_parents: bool = False
+    accept_existing: bool = False
+    tolerate_site: bool = False
 
 
 class Multicast(Section):

@@ -27,6 +27,7 @@ from filehub.config.values import (
     NetworkValue,
     OneTimeSecret,
     PermissionValue,
+    ProfileValue,
     Rate,
     Seconds,
     Section,
@@ -124,6 +125,7 @@ class User(Admitted):
     certificate: CertificateRules = ()
     tls: bool = False
     allow_fxp: ForeignValue | None = None
+    profile: ProfileValue | None = None
     rule: list[Rule] = []
 
 

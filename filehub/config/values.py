@@ -20,6 +20,8 @@ from filehub.errors import FileHubError
 from filehub.paths import ROOT, VirtualPath
 from filehub.permissions import Permission, parsePermissions
 from filehub.protocols.ftp import commands, site
+from filehub.protocols.ftp.charsets import knownCharset
+from filehub.protocols.ftp.profiles import PROFILES
 
 
 def _virtualPath(value: object) -> VirtualPath:
@@ -161,6 +163,21 @@ def _name(value: str) -> str:
     return value
 
 
+def _charset(value: object) -> str | None:
+    try:
+        return knownCharset(value) if isinstance(value, str) else None
+    except ValueError:
+        raise ValueError(
+            "expected a character set for file names such as utf-8, latin-1, cp1252, shift_jis"
+        ) from None
+
+
+def _profile(value: str) -> str:
+    if value not in PROFILES:
+        raise ValueError(f"expected one of {', '.join(sorted(PROFILES))}")
+    return value
+
+
 class External(NamedTuple):
     """
     What clients are told to connect to.
@@ -218,6 +235,9 @@ NameValue = Annotated[str, AfterValidator(_name)]
 HoursList = Annotated[tuple[Hours, ...], BeforeValidator(_hours)]
 OneTimeSecret = Annotated[str, AfterValidator(_secret)]
 CertificateRules = Annotated[tuple[CertificateRule, ...], BeforeValidator(_certificates)]
+#: L{None} is UTF-8.
+CharsetValue = Annotated[str | None, BeforeValidator(_charset)]
+ProfileValue = Annotated[str, AfterValidator(_profile)]
 ExternalValue = Annotated[External, BeforeValidator(_external)]
 ForeignValue = Annotated[
     bool | tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(_foreign)

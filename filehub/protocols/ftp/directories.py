@@ -18,6 +18,7 @@ from filehub.errors import FileSystemError, NotADirectory, NotFound
 from filehub.interfaces import IDirectoryHandle, IFileSystem
 from filehub.paths import VirtualPath, decodeName
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.doslisting import DosFormatter
 from filehub.protocols.ftp.facts import FACTS, FactFormatter
 from filehub.protocols.ftp.listing import (
     MAXIMUM_SORTED,
@@ -119,15 +120,23 @@ def _choose(page: _Page, pattern: Pattern | None, hidden: bool) -> list[Director
     return [entry for entry in page if not entry.name.startswith(".")]
 
 
-async def _formatted(pages: AsyncIterator[_Page], format: _Format) -> AsyncIterator[bytes]:
+async def _formatted(
+    session: FTPSession, pages: AsyncIterator[_Page], format: _Format
+) -> AsyncIterator[bytes]:
     async for page in pages:
-        yield format(page)
+        yield session.listed(format(page))
+
+
+def _listFormatter(session: FTPSession, request: ListRequest) -> ListFormatter | DosFormatter:
+    if session.listener.settings.listFormat == "dos":
+        return DosFormatter()
+    return ListFormatter(session.listener.now(), request.flags)
 
 
 async def LIST(session: FTPSession, argument: str) -> Reply:
     """Lines of C{ls -l}."""
     request = parseListArguments(argument)
-    formatter = ListFormatter(session.listener.now(), request.flags)
+    formatter = _listFormatter(session, request)
     return await _list(session, "LIST", request, lambda found: formatter.page)
 
 
@@ -157,7 +166,7 @@ async def _list(
         found = await _find(session, account.fileSystem, request)
         announce(session, transfer, "Here comes the listing.")
         stream = await openData(session, transfer.direction)
-        chunks = _formatted(_pages(found, request), formatFor(found))
+        chunks = _formatted(session, _pages(found, request), formatFor(found))
         await sendChunks(
             chunks,
             stream,
@@ -188,7 +197,7 @@ async def MLSD(session: FTPSession, argument: str) -> Reply:
         stream = await openData(session, transfer.direction)
         formatter = _factFormatter(session, path)
         await sendChunks(
-            _formatted(_followed(account.fileSystem, path, handle), formatter.page),
+            _formatted(session, _followed(account.fileSystem, path, handle), formatter.page),
             stream,
             encoder=listingEncoderFor(
                 session.representation, session.listener.settings, facts=True
@@ -263,10 +272,10 @@ async def listOnControl(session: FTPSession, argument: str) -> Reply:
     found = await _find(session, account.fileSystem, request)
     code = 213 if found.handle is None else 212
     try:
-        await session.write(encodeOpening(code, f"Status of {found.path}:"))
-        formatter = ListFormatter(session.listener.now(), request.flags)
+        await session.write(encodeOpening(code, f"Status of {found.path}:", session.charset))
+        formatter = _listFormatter(session, request)
         async for page in _pages(found, request):
-            await session.write(encodeInner(formatter.page(page)))
+            await session.write(encodeInner(session.listed(formatter.page(page))))
     finally:
         if found.handle is not None:
             # Not awaited: a client that leaves now would cancel the closing.

@@ -11,6 +11,7 @@ from filehub.errors import (
     NotARegularFile,
     NotFound,
 )
+from filehub.interfaces import IFileSystem
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.facts import formatTime, splitTime
@@ -48,12 +49,40 @@ async def _change(session: FTPSession, path: VirtualPath) -> Reply:
 async def MKD(session: FTPSession, argument: str) -> Reply:
     """Make a directory."""
     path = session.newPath(argument)
+    settings = session.listener.settings
     try:
+        if settings.makesParents:
+            await _makeParents(session.fileSystem, path)
         await session.fileSystem.makeDirectory(path)
     except AlreadyExists:
+        if settings.acceptsExisting and (await session.stat(path)).isDirectory:
+            return replies.reply(257, f"{replies.quoted(str(path))} exists.")
         # Clients that make sure of a directory recognize code and words.
         return replies.reply(550, f"{path}: Directory already exists")
     return replies.reply(257, f"{replies.quoted(str(path))} created.")
+
+
+async def _makeParents(fileSystem: IFileSystem, path: VirtualPath) -> None:
+    """
+    Make what is missing above a directory, from the top down.
+
+    @raise FileSystemError: something cannot be made.
+    """
+    missing = []
+    above = path.parent
+    while above.segments:
+        try:
+            await fileSystem.stat(await fileSystem.resolve(above))
+            break
+        except NotFound:
+            missing.append(above)
+            above = above.parent
+    for each in reversed(missing):
+        try:
+            await fileSystem.makeDirectory(each)
+        except AlreadyExists:
+            # Somebody else was faster: that is as good.
+            continue
 
 
 async def RMD(session: FTPSession, argument: str) -> Reply:

@@ -97,6 +97,7 @@ REPLIES: Final = {
     "Opening {} mode data connection.": "Datenverbindung in {} wird geöffnet.",
     "PASV is for IPv4 only; use EPSV.": "PASV ist nur für IPv4; bitte EPSV verwenden.",
     "PBSZ takes a number.": "PBSZ braucht eine Zahl.",
+    "PRET takes a command that transfers.": "PRET braucht einen Befehl, der überträgt.",
     "Password required.": "Das Kennwort wird verlangt.",
     "Ports below 1024 may not be used.": "Ports unter 1024 sind nicht erlaubt.",
     "RANG is for downloads and checksums.": "RANG ist für Abrufe und Prüfsummen.",
@@ -116,8 +117,11 @@ REPLIES: Final = {
     "SIZE is not allowed in {} mode; use TYPE I and STRU F.": (
         "SIZE ist in {} nicht erlaubt; bitte TYPE I und STRU F verwenden."
     ),
+    "SSCN takes ON or OFF.": "SSCN braucht ON oder OFF.",
     "STRU P needs TYPE I or TYPE L.": "STRU P braucht TYPE I oder TYPE L.",
+    "Say AUTH TLS and PROT P first.": "Zuerst AUTH TLS und PROT P senden.",
     "Say AUTH TLS first.": "Zuerst AUTH TLS senden.",
+    "Say HOST before you log in.": "HOST muss vor der Anmeldung kommen.",
     "Say RNFR first.": "Zuerst RNFR senden.",
     "Say SITE CPFR first.": "Zuerst SITE CPFR senden.",
     "Say USER and PASS first.": "Zuerst USER und PASS senden.",
@@ -127,13 +131,18 @@ REPLIES: Final = {
     "Structure set to {}.": "Struktur ist {}.",
     "TLS is required here: say AUTH TLS first.": "TLS wird hier verlangt: zuerst AUTH TLS senden.",
     "TYPE L 32 needs STRU P.": "TYPE L 32 braucht STRU P.",
+    "That SITE command changes nothing here.": "Dieser SITE-Befehl bewirkt hier nichts.",
     "That SITE command is not enabled.": "Dieser SITE-Befehl ist nicht freigegeben.",
     "That SITE command is not known.": "Dieser SITE-Befehl ist unbekannt.",
     "That command is not known.": "Dieser Befehl ist unbekannt.",
     "That is no address.": "Das ist keine Adresse.",
+    "That is no host name.": "Das ist kein Hostname.",
     "That is no language tag.": "Das ist kein Sprachkürzel.",
     "That is no offset.": "Das ist keine Position.",
     "That is no type.": "Das ist kein Typ.",
+    "That is not in the character set of this session.": (
+        "Das gibt es im Zeichensatz dieser Sitzung nicht."
+    ),
     "That language is not spoken here.": "Diese Sprache wird hier nicht gesprochen.",
     "That much has no place here at all.": "So viel hat hier überhaupt keinen Platz.",
     "The TLS handshake took too long.": "Der Aufbau von TLS hat zu lange gedauert.",
@@ -142,6 +151,9 @@ REPLIES: Final = {
     "The end lies before the start.": "Das Ende liegt vor dem Anfang.",
     "The fact {} cannot be set here.": "Die Angabe {} lässt sich hier nicht setzen.",
     "The formats are N, T and C.": "Es gibt die Formate N, T und C.",
+    "The host is another one than that of the TLS handshake.": (
+        "Das ist ein anderer Host als bei der TLS-Aushandlung."
+    ),
     "The levels are C and P.": "Die Stufen sind C und P.",
     "The logical bytes are TYPE L 8 and, for STRU P, TYPE L 32.": (
         "Es gibt TYPE L 8 und, mit STRU P, TYPE L 32."
@@ -151,6 +163,7 @@ REPLIES: Final = {
     "The time of creation cannot be set here.": (
         "Die Zeit der Entstehung lässt sich hier nicht setzen."
     ),
+    "There is no such host here.": "Diesen Host gibt es hier nicht.",
     "There is not that much room left.": "So viel Platz ist nicht mehr frei.",
     "This command takes no argument.": "Dieser Befehl hat keine Angaben.",
     "Times changed.": "Zeiten geändert.",
@@ -161,6 +174,8 @@ REPLIES: Final = {
     "UNIX.mode is three or four octal digits.": "UNIX.mode sind drei oder vier Oktalziffern.",
     "UTF-8 cannot be turned off.": "UTF-8 lässt sich nicht abschalten.",
     "UTF-8 is always on.": "UTF-8 gilt immer.",
+    "UTF-8 is off.": "UTF-8 ist aus.",
+    "UTF-8 is on.": "UTF-8 ist an.",
     "Unknown algorithm, the current one stays.": (
         "Unbekanntes Verfahren, das bisherige gilt weiter."
     ),
@@ -168,6 +183,7 @@ REPLIES: Final = {
     "Use PASV or EPSV, or PORT or EPRT, first.": "Zuerst PASV oder EPSV, PORT oder EPRT senden.",
     "{} command successful.": "{} ausgeführt.",
     "{} created.": "{} angelegt.",
+    "{} exists.": "{} gibt es schon.",
     "{} has no options.": "{} hat keine Optionen.",
     "{} is current.": "{} ist das aktuelle Verzeichnis.",
     "{} is not known.": "{} ist unbekannt.",

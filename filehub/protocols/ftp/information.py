@@ -19,13 +19,16 @@ from filehub.protocols.ftp.wire import Reply
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
 
-_SYSTEM: Final = replies.reply(215, "UNIX Type: L8")
+_SYSTEMS: Final = {
+    "unix": replies.reply(215, "UNIX Type: L8"),
+    "dos": replies.reply(215, "Windows_NT"),
+}
 _WORDS_IN_A_LINE: Final = 8
 
 
 async def SYST(session: FTPSession, argument: str) -> Reply:
     """Clients choose their parser for LIST by this."""
-    return _SYSTEM
+    return _SYSTEMS[session.listener.settings.listFormat]
 
 
 async def NOOP(session: FTPSession, argument: str) -> Reply:
@@ -35,7 +38,7 @@ async def NOOP(session: FTPSession, argument: str) -> Reply:
 
 async def FEAT(session: FTPSession, argument: str) -> Reply:
     """The extensions that are enabled here (RFC 2389 section 3)."""
-    features = list(GENERAL_FEATURES)
+    features = [each for each in GENERAL_FEATURES if each != "UTF8" or _speaksUTF8(session)]
     for verb in session.listener.verbs.values():
         feature = verb.spec.feature
         if feature is not None:
@@ -44,6 +47,10 @@ async def FEAT(session: FTPSession, argument: str) -> Reply:
             if told is not None:
                 features.append(told)
     return replies.reply(211, "Features:", *sorted(features), "End")
+
+
+def _speaksUTF8(session: FTPSession) -> bool:
+    return session.charset is None and session.listener.settings.announceUTF8
 
 
 def _factsFeature(session: FTPSession) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from filehub.interfaces import IClientPreferences, IFileAccount
 from filehub.protocols.ftp.listener import Listener
+from filehub.protocols.ftp.profiles import withProfile
 from filehub.protocols.ftp.settings import FTPSettings
 
 
@@ -21,7 +22,7 @@ def preferred(listener: Listener, account: IFileAccount) -> Listener:
         return listener
 
     def settings() -> FTPSettings:
-        chosen = listener.settings
+        chosen = withProfile(listener.settings, profile)
         return chosen if foreign is None else replace(chosen, allowFXP=foreign)
 
     # True and 1 are one key, but no setting is a number.

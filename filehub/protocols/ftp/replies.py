@@ -72,6 +72,7 @@ NOT_IMPLEMENTED: Final = reply(502, "Command not implemented.")
 LINE_TOO_LONG: Final = reply(500, "Line too long.")
 ARGUMENT_MISSING: Final = reply(501, "An argument is needed.")
 ARGUMENT_UNEXPECTED: Final = reply(501, "This command takes no argument.")
+WRONG_CHARSET: Final = reply(501, "That is not in the character set of this session.")
 INVALID_CHARACTER: Final = reply(501, "NUL is not allowed.")
 INTERNAL_ERROR: Final = reply(451, "Internal error.")
 NO_DATA_CONNECTION: Final = reply(425, "Use PASV or EPSV, or PORT or EPRT, first.")
@@ -96,6 +97,7 @@ __all__ = [
     "OK",
     "TRANSFER_COMPLETE",
     "UNKNOWN_COMMAND",
+    "WRONG_CHARSET",
     "failure",
     "quoted",
     "reply",

@@ -34,6 +34,7 @@ from filehub.interfaces import IFileAccount, IFileSystem, ISessionSlot
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.channel import ControlChannel
+from filehub.protocols.ftp.charsets import fromCharset, toCharset
 from filehub.protocols.ftp.commands import During
 from filehub.protocols.ftp.languages import Language, translated
 from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
@@ -72,6 +73,7 @@ class FTPSession:
     @ivar rangeEnd: the last byte, from RANG, until the next transfer or checksum.
     @ivar algorithm: of HASH; L{None} for the usual one.
     @ivar copyFrom: from SITE CPFR, until SITE CPTO or another command.
+    @ivar charset: of names, if it is not UTF-8.
     @ivar language: of replies; L{None} for English.
     @ivar client: what the client says it is.
     @ivar renameFrom: from RNFR, until the next command.
@@ -100,6 +102,7 @@ class FTPSession:
         "announced",
         "attempts",
         "channel",
+        "charset",
         "client",
         "copyFrom",
         "data",
@@ -155,6 +158,7 @@ class FTPSession:
         self.representation = INITIAL
         # Clients of an implicit TLS port expect it, and may say PROT.
         self.protects = self.listener.settings.implicitTLS
+        self.charset = self.listener.settings.charset
         self.epsvAll = False
         self.takesClientPart = False
         self.takesClientPartOnce = False
@@ -244,13 +248,17 @@ class FTPSession:
     def _write(self, reply: Reply) -> None:
         if self.language is not None:
             reply = translated(reply, self.language)
-        self.channel.write(encodeReply(reply))
+        self.channel.write(encodeReply(reply, self.charset))
 
     def write(self, data: bytes) -> Awaitable[None]:
         """Send a piece of a long reply, and wait until most of it is on its way."""
         if not self._closing:
             self.channel.write(data)
         return self.channel.drained()
+
+    def listed(self, page: bytes) -> bytes:
+        """Lines of a listing, in UTF-8, as this client wants them."""
+        return page if self.charset is None else toCharset(page, self.charset)
 
     def end(self, reason: str) -> None:
         """Close the connection after what was sent."""
@@ -294,6 +302,8 @@ class FTPSession:
 
         @raise InvalidName:
         """
+        if self.listener.settings.backslashes:
+            argument = argument.replace("\\", "/")
         return self.directory.join(argument)
 
     def newPath(self, argument: str) -> VirtualPath:
@@ -303,7 +313,7 @@ class FTPSession:
         @raise InvalidName: also for control characters: they would make names that
             forge listings.
         """
-        path = self.directory.join(argument)
+        path = self.path(argument)
         if any(character < " " or character == "\x7f" for character in path.name):
             raise InvalidName(None, "control characters are not allowed in names")
         return path
@@ -323,6 +333,9 @@ class FTPSession:
     def adopt(self, listener: Listener) -> None:
         """Go on as a session of another listener, or of a variant of this one."""
         if listener is not self.listener:
+            if self.charset == self.listener.settings.charset:
+                # Else the client has chosen.
+                self.charset = listener.settings.charset
             self.listener = listener
             data, self.data = self.data, None
             if data is not None:
@@ -357,6 +370,12 @@ class FTPSession:
 
     def _start(self, event: Command | Malformed) -> None:
         """Carry out one command, at least as far as it goes without waiting."""
+        if self.charset is not None and isinstance(event, Command):
+            try:
+                event = Command(event.verb, fromCharset(event.argument, self.charset))
+            except UnicodeDecodeError:
+                self._answer(replies.WRONG_CHARSET)
+                return
         verb = self.listener.verbs.get(event.verb) if isinstance(event, Command) else None
         if verb is None or not isinstance(event, Command):
             self._answer(unknown(self, event))

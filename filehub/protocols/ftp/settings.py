@@ -31,7 +31,7 @@ class SiteCommand(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FTPSettings:
-    """
+    r"""
     All times are seconds.
 
     @ivar banner: the text of the 220 greeting; tells no product and no version.
@@ -71,6 +71,13 @@ class FTPSettings:
     @ivar tellsVersion: does CSID tell this program's version?
     @ivar maximumTreeEntries: entries that one command may work through (RMDA, DSIZ).
     @ivar maximumIdle: to which SITE IDLE may raise C{idleTimeout}.
+    @ivar charset: of names, until a client says C{OPTS UTF8 ON}; L{None} for UTF-8.
+    @ivar announceUTF8: does FEAT say C{UTF8} where names are in it?
+    @ivar backslashes: does C{\} separate names, too?
+    @ivar listFormat: of LIST and STAT: C{"unix"} as C{ls -l}, C{"dos"} as DIR.
+    @ivar makesParents: does MKD make what is missing above?
+    @ivar acceptsExisting: is MKD of what exists a success?
+    @ivar toleratesSITE: are unknown SITE commands superfluous (202) and no error?
     @ivar loginTimeout: from the connection to a successful login, whatever is said
         in between.
     @ivar idleTimeout: without a command and without a transfer.
@@ -103,6 +110,13 @@ class FTPSettings:
     tellsVersion: bool = False
     maximumTreeEntries: int = 100_000
     maximumIdle: float = 7200.0
+    charset: str | None = None
+    announceUTF8: bool = True
+    backslashes: bool = False
+    listFormat: Literal["unix", "dos"] = "unix"
+    makesParents: bool = False
+    acceptsExisting: bool = False
+    toleratesSITE: bool = False
     loginTimeout: float = 60.0
     idleTimeout: float = 300.0
     stallTimeout: float = 120.0

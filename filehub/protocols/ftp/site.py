@@ -28,6 +28,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _SHORT_TIME: Final = re.compile(r"[0-9]{12}")
 
 _UNKNOWN: Final = replies.reply(500, "That SITE command is not known.")
+_SUPERFLUOUS: Final = replies.reply(202, "That SITE command changes nothing here.")
 _DISABLED: Final = replies.reply(504, "That SITE command is not enabled.")
 
 
@@ -43,6 +44,8 @@ async def SITE(session: FTPSession, argument: str) -> Reply:
         return replies.reply(214, "SITE commands:", *lines, "SITE HELP", "End")
     command = commands.get(name)
     if command is None:
+        if session.listener.settings.toleratesSITE:
+            return _SUPERFLUOUS
         return _DISABLED if name in COMMANDS else _UNKNOWN
     return await command.run(session, rest)
 

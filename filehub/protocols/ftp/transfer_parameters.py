@@ -203,10 +203,7 @@ async def OPTS(session: FTPSession, argument: str) -> Reply:
     command, _, options = argument.partition(" ")
     command = command.upper()
     if command in ("UTF8", "UTF-8"):
-        # Some clients insist on 200, before they log in.
-        if options.strip().upper() in ("", "ON", "NLST"):
-            return replies.reply(200, "UTF-8 is always on.")
-        return replies.reply(504, "UTF-8 cannot be turned off.")
+        return _chooseUTF8(session, options.strip().upper())
     if command == "MLST":
         session.facts = parseFacts(options)
         return replies.reply(200, factsReply(session.facts).rstrip())
@@ -217,6 +214,18 @@ async def OPTS(session: FTPSession, argument: str) -> Reply:
     if command in session.listener.verbs:
         return replies.reply(501, f"{command} has no options.")
     return replies.reply(501, "That command is not known.")
+
+
+def _chooseUTF8(session: FTPSession, choice: str) -> Reply:
+    """Some clients say this before they log in, and insist on 200."""
+    usual = session.listener.settings.charset
+    if choice in ("", "ON", "NLST"):
+        session.charset = None
+        return replies.reply(200, "UTF-8 is always on." if usual is None else "UTF-8 is on.")
+    if usual is None or choice != "OFF":
+        return replies.reply(504, "UTF-8 cannot be turned off.")
+    session.charset = usual
+    return replies.reply(200, "UTF-8 is off.")
 
 
 VERBS: Final = {

@@ -237,40 +237,45 @@ class Reply(NamedTuple):
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def _encodeText(text: str) -> bytes:
+def _encodeText(text: str, charset: str | None = None) -> bytes:
     if _CONTROLS.search(text):
         text = _CONTROLS.sub("?", text)
     try:
-        encoded = text.encode("utf-8", "surrogateescape")
+        if charset is None:
+            encoded = text.encode("utf-8", "surrogateescape")
+        else:
+            encoded = text.encode(charset, "replace")
     except UnicodeEncodeError:
         # Half a surrogate pair: no name from bytes, so nobody needs it back.
         encoded = text.encode("utf-8", "replace")
     if b"\xff" in encoded:
-        # Telnet again; it is never part of UTF-8.
+        # Telnet again; it is never part of UTF-8, but may be in other sets.
         encoded = encoded.replace(b"\xff", b"\xff\xff")
     return encoded
 
 
-def encodeReply(reply: Reply) -> bytes:
+def encodeReply(reply: Reply, charset: str | None = None) -> bytes:
     """
     A whole reply (RFC 959 4.2).  Control characters become C{?}: no text, wherever
     it came from, can end a line or begin another reply.
+
+    @param charset: other than UTF-8.
     """
     code, lines = reply
     if len(lines) == 1:
         text = lines[0]
         if text.isascii() and text.isprintable():
             return f"{code} {text}\r\n".encode("ascii")
-        return b"%d %s\r\n" % (code, _encodeText(text))
-    encoded = [b"%d-%s\r\n" % (code, _encodeText(lines[0]))]
-    encoded += [b" %s\r\n" % _encodeText(line) for line in lines[1:-1]]
-    encoded.append(b"%d %s\r\n" % (code, _encodeText(lines[-1])))
+        return b"%d %s\r\n" % (code, _encodeText(text, charset))
+    encoded = [b"%d-%s\r\n" % (code, _encodeText(lines[0], charset))]
+    encoded += [b" %s\r\n" % _encodeText(line, charset) for line in lines[1:-1]]
+    encoded.append(b"%d %s\r\n" % (code, _encodeText(lines[-1], charset)))
     return b"".join(encoded)
 
 
-def encodeOpening(code: int, text: str) -> bytes:
+def encodeOpening(code: int, text: str, charset: str | None = None) -> bytes:
     """The first line of a multi-line reply that is sent piece by piece."""
-    return b"%d-%s\r\n" % (code, _encodeText(text))
+    return b"%d-%s\r\n" % (code, _encodeText(text, charset))
 
 
 def encodeInner(page: bytes) -> bytes:

@@ -32,7 +32,10 @@ KEPT = {
     "Name=FileHub; {}CaseSensitive=1; DirSep=/;",
     "PBSZ=0",
     "SITE HELP",
+    "SSCN:CLIENT METHOD",
+    "SSCN:SERVER METHOD",
     "UNIX Type: L8",
+    "Windows_NT",
     # A checksum, a name, a fact: nothing but what differs.
     "{} {}",
     "{} {} {} {}",
