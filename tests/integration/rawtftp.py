@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from typing import Self
+from typing import Any, Self
 
 from tests.integration.harness import ANSWER
 
@@ -42,8 +42,9 @@ class RawTFTP:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((source or host, 0))
-        self.server: tuple[str, int] = (host, port)
+        self.server: tuple[Any, ...] = (host, port)
         self.transfer: tuple[str, int] | None = None
+        self._source: tuple[Any, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +65,10 @@ class RawTFTP:
         """
         self.socket.settimeout(self.patience if timeout is None else timeout)
         packet, address = self.socket.recvfrom(1 << 16)
-        self.transfer = address[:2]
+        # What a scope is called is known in its own network only; its number does.
+        host = address[0].partition("%")[0]
+        self.transfer = (host, address[1])
+        self._source = (host, *address[1:])
         return packet
 
     def silent(self, seconds: float) -> bool:
@@ -79,7 +83,7 @@ class RawTFTP:
         """Send to where the last datagram came from."""
         if self.transfer is None:
             raise AssertionError("nothing has come yet")
-        self.socket.sendto(packet, self.transfer)
+        self.socket.sendto(packet, self._source)
 
     def read(self, name: bytes, mode: bytes = b"octet", **options: object) -> bytes:
         """

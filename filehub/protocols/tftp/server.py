@@ -330,7 +330,7 @@ class TFTPService(Service):
 
     def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
         """The most that is granted on the way that this request came."""
-        way = (datagram.interface, ":" in datagram.local, write)
+        way = (datagram.interface, ":" in plainHost(datagram.local), write)
         bounds = self._bounds.get(way)
         if bounds is None:
             bounds = self._bounds[way] = self._boundsOf(datagram, write)
