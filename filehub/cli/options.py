@@ -39,7 +39,11 @@ class Context:
         timeout: float,
         as_json: bool,
         quiet: bool,
+        blksize: int = 1428,
+        windowsize: int = 16,
     ) -> None:
+        self.blksize = blksize
+        self.windowsize = windowsize
         self.trust = ServerTrust(verify_ca, insecure, pin)
         self.timeout = timeout
         self.asJSON = as_json
@@ -49,7 +53,9 @@ class Context:
 
     def connector(self, reactor: Any) -> Connector:
         """How to connect."""
-        return Connector(reactor, self.passwords, self.trust, self.timeout)
+        return Connector(
+            reactor, self.passwords, self.trust, self.timeout, self.blksize, self.windowsize
+        )
 
     def display(self) -> Display:
         """How to show a copy; one for each."""
@@ -76,6 +82,20 @@ def connectionOptions(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--timeout", type=click.FloatRange(0.1), default=30.0, help="Seconds for connecting."
     )
+    @click.option(
+        "--blksize",
+        type=click.IntRange(8, 65464),
+        default=1428,
+        show_default=True,
+        help="TFTP: octets in a block.",
+    )
+    @click.option(
+        "--windowsize",
+        type=click.IntRange(1, 65535),
+        default=16,
+        show_default=True,
+        help="TFTP: blocks in a window.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
     @functools.wraps(command)
@@ -86,9 +106,12 @@ def connectionOptions(command: Callable[..., None]) -> Callable[..., None]:
         timeout: float,
         as_json: bool,
         quiet: bool,
+        blksize: int,
+        windowsize: int,
         **arguments: Any,
     ) -> None:
-        command(Context(verify_ca, insecure, pin, timeout, as_json, quiet), **arguments)
+        context = Context(verify_ca, insecure, pin, timeout, as_json, quiet, blksize, windowsize)
+        command(context, **arguments)
 
     return wrapped
 

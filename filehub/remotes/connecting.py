@@ -37,12 +37,16 @@ class Connector:
     @ivar reactor: the reactor.
     @ivar trust: which TLS servers to believe.
     @ivar timeout: seconds for connecting.
+    @ivar blksize: octets in a block that TFTP servers are asked for.
+    @ivar windowsize: blocks in a window that they are asked for.
     """
 
     reactor: Any
     passwords: PasswordSources
     trust: ServerTrust
     timeout: float = 30.0
+    blksize: int = 1428
+    windowsize: int = 16
 
     async def connect(self, location: Location) -> Remote:
         """
@@ -53,9 +57,15 @@ class Connector:
         if location.isLocal:
             return LocalRemote()
         if location.scheme == "tftp":
-            return TFTPRemote(
-                TFTPClient(self.reactor, location.host, location.port, timeout=self.timeout)
+            client = TFTPClient(
+                self.reactor,
+                location.host,
+                location.port,
+                timeout=self.timeout,
+                blksize=self.blksize,
+                window=self.windowsize,
             )
+            return TFTPRemote(client, netascii=location.netascii)
         if location.scheme == "rfc913":
             return await self._connectRFC913(location)
         return await self._connectFTP(location)

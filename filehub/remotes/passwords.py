@@ -53,7 +53,7 @@ class PasswordSources:
         self._prompt = prompt
         self._environment = environment
         self._netrc = netrcFile or Path.home() / ".netrc"
-        self._known: dict[tuple[str, str, int, str], Login] = {}
+        self._known: dict[tuple[str, str, int, str, bool], Login] = {}
 
     def loginFor(self, location: Location) -> Login:
         """

@@ -18,8 +18,12 @@ class TFTPRemote:
     resumesUploads = False
     hasDirectories = False
 
-    def __init__(self, client: TFTPClient) -> None:
+    def __init__(self, client: TFTPClient, *, netascii: bool = False) -> None:
+        """
+        @param netascii: all files are texts.
+        """
         self.client = client
+        self.netascii = netascii
 
     async def entry(self, path: str) -> Entry | None:
         """
@@ -29,7 +33,9 @@ class TFTPRemote:
         if not name or path.endswith("/"):
             return Entry(name, "dir")
         try:
-            return Entry(name, "file", await self.client.size(path))
+            size = await self.client.size(path)
+            # A text has another length over there than here.
+            return Entry(name, "file", None if self.netascii else size)
         except ConnectFailed:
             raise
         except FileHubError:
@@ -43,13 +49,13 @@ class TFTPRemote:
         """See L{Remote.get}."""
         if offset:
             raise NotPossible("TFTP cannot download the rest of a file")
-        return await self.client.retrieve(path, target, progress)
+        return await self.client.retrieve(path, target, progress, netascii=self.netascii)
 
     async def put(self, path: str, source: IReadHandle, offset: int, progress: Progress) -> int:
         """See L{Remote.put}."""
         if offset:
             raise NotPossible("TFTP cannot upload the rest of a file")
-        return await self.client.store(path, source, progress)
+        return await self.client.store(path, source, progress, netascii=self.netascii)
 
     async def removeFile(self, path: str) -> None:
         """See L{Remote.removeFile}."""

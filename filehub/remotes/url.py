@@ -25,6 +25,7 @@ class Location:
     @ivar user: from the URL, or empty.
     @ivar path: decoded.  For C{ftp} it is relative to the login directory unless it
         starts with C{/} (RFC 1738 3.2.2: C{ftp://host//etc} is absolute).
+    @ivar netascii: C{;mode=netascii} stood behind the name (RFC 3617).
     """
 
     scheme: str
@@ -32,6 +33,7 @@ class Location:
     port: int = 0
     user: str = ""
     path: str = ""
+    netascii: bool = False
 
     @property
     def isLocal(self) -> bool:
@@ -47,24 +49,27 @@ class Location:
         return replace(self, path=path)
 
     @property
-    def server(self) -> tuple[str, str, int, str]:
+    def server(self) -> tuple[str, str, int, str, bool]:
         """Equal for two locations that one connection can serve."""
-        return self.scheme, self.host, self.port, self.user
+        return self.scheme, self.host, self.port, self.user, self.netascii
 
     def __str__(self) -> str:
         if self.isLocal:
             return self.path
         user = f"{quote(self.user)}@" if self.user else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        shown = self.host.replace("%", "%25", 1)
+        host = f"[{shown}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port != PORTS[self.scheme] else ""
-        return f"{self.scheme}://{user}{host}{port}/{quote(self.path, errors='surrogateescape')}"
+        path = quote(self.path, errors="surrogateescape")
+        mode = ";mode=netascii" if self.netascii else ""
+        return f"{self.scheme}://{user}{host}{port}/{path}{mode}"
 
 
 def parseLocation(text: str) -> Location:
     """
     Read a URL; what has no scheme is a local path.
 
-    @raise ConfigurationError: an unknown scheme, a password in the URL (everybody on
+    @raise ConfigurationError: an unknown scheme or mode, a password in the URL (everybody on
         the machine could read it), no host, a bad port.
     """
     scheme, separator, rest = text.partition("://")
@@ -75,6 +80,9 @@ def parseLocation(text: str) -> Location:
         known = ", ".join(PORTS)
         raise ConfigurationError(f"{text}: found scheme {scheme!r}, expected one of {known}")
     authority, _, path = rest.partition("/")
+    netascii = False
+    if scheme == "tftp":
+        path, netascii = _mode(text, path)
     decoded = _decode(path)
     if scheme == "file":
         return Location("file", path="/" + decoded)
@@ -85,14 +93,22 @@ def parseLocation(text: str) -> Location:
             " expected it from the prompt, ~/.netrc or $FILEHUB_PASSWORD"
         )
     host, port = _address(text, address, PORTS[scheme])
-    if scheme in ("tftp", "rfc913"):
-        decoded = decoded.partition(";mode=")[0] if scheme == "tftp" else decoded
-    return Location(scheme, host, port, _decode(user), decoded)
+    return Location(scheme, host, port, _decode(user), decoded, netascii)
+
+
+def _mode(text: str, path: str) -> tuple[str, bool]:
+    """The path without its C{;mode=...} (RFC 3617 section 3), and whether it is a text."""
+    path, found, mode = path.partition(";mode=")
+    if found and mode.lower() not in ("octet", "netascii"):
+        raise ConfigurationError(f"{text}: found mode {mode!r}, expected octet or netascii")
+    return path, mode.lower() == "netascii"
 
 
 def _address(text: str, address: str, default: int) -> tuple[str, int]:
     if address.startswith("["):
         host, _, after = address[1:].partition("]")
+        # A scope stands behind an escaped % (RFC 6874).
+        host = host.replace("%25", "%", 1)
         port = after.removeprefix(":")
     else:
         host, _, port = address.partition(":")
