@@ -95,6 +95,13 @@ class TLSLayer:
         finally:
             self._flush()
 
+    def isPlain(self, data: bytes) -> bool:
+        """
+        Do these bytes, the next to be L{receive}d, begin with what is no TLS?  Some
+        clients go on in the clear without a close_notify of their own.
+        """
+        return not self._rest and data[0] not in _TYPES
+
     def remainder(self) -> bytes:
         """What came after the peer's close_notify: it is not protected."""
         rest, self._rest = self._rest, b""

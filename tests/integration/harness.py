@@ -285,7 +285,7 @@ class Site:
         self,
         *,
         accounts: str = ACCOUNTS,
-        tls: bool = False,
+        tls: bool | str = False,
         mount: str = "",
         root: Path | None = None,
         addresses: Sequence[str] = ("127.0.0.1", "::1"),
@@ -293,7 +293,8 @@ class Site:
     ) -> None:
         """
         @param accounts: TOML for users, groups, anonymous and networks.
-        @param tls: offer TLS, with a certificate of our own making.
+        @param tls: offer TLS, with a certificate of our own making; a text is further keys
+            of its section.
         @param mount: further keys of the mount.
         @param root: the folder to serve, if not a new one.
         @param addresses: where to listen, as far as this machine has them.
@@ -336,7 +337,8 @@ source = "file://{self.root}"
         if self.ftps is not None:
             pem = self.folder / "server.pem"
             makeSelfSigned(pem, ["files.test", "localhost"], timedelta(days=30))
-            sections.setdefault("tls", f'certificate = "{pem}"')
+            keys = tls if isinstance(tls, str) else ""
+            sections["tls"] = f'certificate = "{pem}"\n{keys}'
             text = text.replace(
                 "[ftp]\n", f'[ftp]\nimplicit_tls = {listen("tcp", self.ftps)}\ntls = "optional"\n'
             )

@@ -266,6 +266,9 @@ class FTPProtocol(Protocol):
     def _decrypted(self, tls: TLSLayer, data: bytes) -> bytes:
         """What was said in these bytes; ends the connection if TLS has failed."""
         wasOpen = tls.isOpen
+        if self._isClearing and tls.isPlain(data):
+            self._clear()
+            return data
         try:
             said = tls.receive(data)
         except TransferError:
@@ -274,21 +277,22 @@ class FTPProtocol(Protocol):
             return b""
         if tls.isOpen and not wasOpen and not self._isClosing:
             self._limit(self.factory.settings.loginTimeout, self._loginTimedOut)
-        return self._cleared(tls, said) if self._isClearing else said
-
-    def _cleared(self, tls: TLSLayer, said: bytes) -> bytes:
-        """TLS is being taken off: nothing may be said before the client's close_notify."""
-        session = self._session
-        if said and session is not None:
-            session.violated("command between CCC and close_notify")
+        if not self._isClearing or self._isClosing:
+            return said
+        if said and self._session is not None:
+            self._session.violated("command between CCC and close_notify")
             self.close()
-        elif tls.hasEnded and not self._isClosing:
-            self._isClearing = False
-            self._tls = None
-            if self._idle is not None:
-                self._limit(self._idle, self._idled)
+        elif tls.hasEnded:
+            self._clear()
             return tls.remainder()
         return b""
+
+    def _clear(self) -> None:
+        """TLS has been taken off (CCC).  Nothing was said in it since."""
+        self._isClearing = False
+        self._tls = None
+        if self._idle is not None:
+            self._limit(self._idle, self._idled)
 
     def _put(self, data: bytes) -> None:
         """Send, encrypted if that was agreed."""

@@ -357,20 +357,25 @@ class ClearCommandTests(SecurityCase):
         self.assertEqual(self.violations(client), ["commands after CCC"])
 
     def test_commandsBeforeTheEnd(self) -> None:
-        """A command inside TLS after CCC, and one in the clear too early, end it."""
-        for early in (True, False):
-            client = self.client(CLEARING).secure()
-            client.logIn()
-            tls = client.tls
-            assert tls is not None
-            self.assertEqual(client.code("CCC"), 200)
-            if early:
-                client.protocol.dataReceived(b"PWD\r\n")
-            else:
-                tls.write(b"PWD\r\n")
-                client.protocol.dataReceived(client.outgoing.read())
-            self.assertTrue(client.isClosed)
-            self.assertNotIn(b"257", client.take())
+        """A command inside TLS after CCC ends the session."""
+        client = self.client(CLEARING).secure()
+        client.logIn()
+        tls = client.tls
+        assert tls is not None
+        self.assertEqual(client.code("CCC"), 200)
+        tls.write(b"PWD\r\n")
+        client.protocol.dataReceived(client.outgoing.read())
+        self.assertTrue(client.isClosed)
+        self.assertNotIn(b"257", client.take())
+        self.assertEqual(self.violations(client), ["command between CCC and close_notify"])
+
+    def test_withoutCloseNotify(self) -> None:
+        """Clients that go on in the clear without one, as curl does, are understood."""
+        client = self.client(CLEARING).secure()
+        client.logIn()
+        self.assertEqual(client.code("CCC"), 200)
+        client.tls = None
+        self.assertEqual(client.codes(["PWD", "NOOP"]), [257, 200])
 
     def test_clientWithoutEnd(self) -> None:
         """A client that never ends its TLS is not waited for."""
