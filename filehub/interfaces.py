@@ -290,18 +290,6 @@ class IDescriptorBacked(Interface):
         """
 
 
-class IBudgeted(Interface):
-    """On handles that are L{IDescriptorBacked}, where the bytes are counted."""
-
-    def spend(offset: int, length: int) -> None:
-        """
-        So many bytes are about to be moved through a leased descriptor.  Cheap, and
-        never waits.
-
-        @raise FileSystemError: they must not be: a quota, or the largest size.
-        """
-
-
 class ISparse(Interface):
     """On read handles of files that may have holes."""
 
@@ -315,10 +303,13 @@ class ISparse(Interface):
 class IRateLimiter(Interface):
     """A bandwidth limit; asked by the pump, so it governs every path that bytes take."""
 
+    grain: int = Attribute("Bytes that should be asked for at a time, so that traffic is even.")
+
     def grant(nbytes: int) -> float:
         """
         Account for C{nbytes} that are about to move.  Returns the seconds to wait
-        before moving more, 0.0 when there is no need.
+        before they do, or before more do; 0.0 when there is no need.  Less than 0
+        gives back what did not move.
         """
 
 
@@ -471,7 +462,6 @@ class ISessionRegistry(Interface):
 
 
 __all__ = [
-    "IBudgeted",
     "ICaseFolding",
     "IChecksums",
     "IClientPreferences",

@@ -109,4 +109,16 @@ class IReservation(Interface):
         """Nothing is held, and nothing changes any more.  Idempotent."""
 
 
-__all__ = ["IMeasurable", "IReservation", "IUsageLedger", "Measure"]
+class IBudgeted(Interface):
+    """On handles that are L{IDescriptorBacked}, where the bytes are counted."""
+
+    def spend(offset: int, length: int) -> None:
+        """
+        So many bytes are about to be moved through a leased descriptor.  Cheap, and
+        never waits.
+
+        @raise FileSystemError: they must not be: a quota, or the largest size.
+        """
+
+
+__all__ = ["IBudgeted", "IMeasurable", "IReservation", "IUsageLedger", "Measure"]

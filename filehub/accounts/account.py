@@ -8,8 +8,13 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from filehub.accounts.records import AccountLimits
-from filehub.interfaces import IClientPreferences, IFileAccount, IFileSystem, IPermissionPolicy
+from filehub.interfaces import (
+    IClientPreferences,
+    IFileAccount,
+    IFileSystem,
+    IPermissionPolicy,
+    ISessionLimits,
+)
 from filehub.networks import Networks
 from filehub.paths import VirtualPath
 from filehub.permissions import formatPermissions
@@ -37,7 +42,7 @@ class FileAccount:
         home: VirtualPath,
         fileSystem: IFileSystem,
         policy: IPermissionPolicy,
-        limits: AccountLimits,
+        limits: ISessionLimits,
         requiresTLS: bool = False,
         mounts: Sequence[VirtualPath] = (),
         foreignData: bool | Networks | None = None,

@@ -30,7 +30,7 @@ from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord, AccountSourc
 from filehub.accounts.stack import AccountView
 from filehub.credentials import ConnectionInfo, EncryptionRequired
 from filehub.errors import Busy, FileSystemError, StorageUnavailable
-from filehub.interfaces import IEventSink, IFileAccount, IStorage
+from filehub.interfaces import IEventSink, IFileAccount, ISessionLimits, IStorage
 from filehub.paths import VirtualPath, decodeName
 from filehub.vfs.claims import Claims
 from filehub.vfs.templates import Templates
@@ -39,6 +39,9 @@ from filehub.vfs.templates import Templates
 _REMEMBERED: Final = 1024
 #: The protocol whose clients have no current directory.
 _STATELESS: Final = "tftp"
+
+#: Says what a session of an account, over this connection, may use.
+Limiting = Callable[[AccountRecord, ConnectionInfo | None], ISessionLimits]
 
 _Avatar = tuple[type[Interface], Any, Callable[[], None]]
 
@@ -64,6 +67,7 @@ class FileHubRealm:
         *,
         sink: IEventSink | None = None,
         claims: Claims | None = None,
+        limiting: Limiting | None = None,
         now: Callable[[], float] = time.time,
         templates: Templates | None = None,
     ) -> None:
@@ -72,6 +76,7 @@ class FileHubRealm:
         @param now: seconds since the epoch, for accounts that may be used at certain
             times only.
         @param claims: who counts what is stored; L{None}: nobody.
+        @param limiting: what a session may use; by default what its record says.
         @param templates: makes files for whoever asks; L{None}: all are as they are.
         """
         self._source = source
@@ -79,6 +84,7 @@ class FileHubRealm:
         self._points = tuple(self._mounts)
         self._sink = sink
         self._claims = claims
+        self._limiting = limiting
         self._now = now
         self._templates = templates
         #: By whether it is the anonymous account, and its name.
@@ -124,7 +130,7 @@ class FileHubRealm:
             home,
             view.forConnection(record.name, connection, self._sink, self._templates),
             view.policy,
-            record.limits,
+            record.limits if self._limiting is None else self._limiting(record, connection),
             record.requiresTLS,
             self._points,
             record.foreignData,

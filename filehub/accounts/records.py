@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from zope.interface import implementer
+
 from filehub.accounts.admission import Admission
 from filehub.accounts.certrules import CertificateRule
 from filehub.accounts.policy import PathRule
 from filehub.credentials import ConnectionInfo
-from filehub.interfaces import IRateLimiter
+from filehub.interfaces import IRateLimiter, ISessionLimits
 from filehub.networks import Networks
 from filehub.paths import ROOT, VirtualPath
 
@@ -23,10 +25,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ANONYMOUS_NAME = "anonymous"
 
 
+@implementer(ISessionLimits)
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
     """
-    An L{ISessionLimits<filehub.interfaces.ISessionLimits>}.
+    See L{ISessionLimits}.
 
     @ivar maximumSessions: at one time over all protocols; L{None} for the server's.
     @ivar idle: seconds; L{None} for the listener's.
@@ -49,6 +52,7 @@ class AccountRecord:
     @ivar password: a PHC string; L{None} where nobody logs in by password.
     @ivar account: the ACCT password (RFC 913, RFC 959) as a PHC string, if one is
         wanted on top.
+    @ivar groups: the names of its groups.
     @ivar groupRules: the rules of each group.
     @ivar oneTimeSecret: what one-time codes are made of (base 32); they are wanted in
         place of C{account}.
@@ -65,6 +69,7 @@ class AccountRecord:
     oneTimeSecret: str | None = field(default=None, repr=False)
     home: VirtualPath = ROOT
     rules: tuple[PathRule, ...] = ()
+    groups: tuple[str, ...] = ()
     groupRules: tuple[tuple[PathRule, ...], ...] = ()
     certificates: tuple[CertificateRule, ...] = ()
     requiresTLS: bool = False
@@ -121,7 +126,15 @@ class AccountTable:
     def __init__(
         self, accounts: Iterable[AccountRecord], anonymous: AccountRecord | None = None
     ) -> None:
-        self._accounts: Mapping[str, AccountRecord] = {each.name: each for each in accounts}
+        self._accounts: Mapping[str, AccountRecord] = {}
+        self._anonymous: AccountRecord | None = None
+        self.replace(accounts, anonymous)
+
+    def replace(
+        self, accounts: Iterable[AccountRecord], anonymous: AccountRecord | None = None
+    ) -> None:
+        """These are all there are, from now on."""
+        self._accounts = {each.name: each for each in accounts}
         self._anonymous = anonymous
 
     async def find(self, name: str) -> AccountRecord | None:

@@ -37,16 +37,14 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from filehub.errors import FileHubError, PeerGone, StorageUnavailable
-from filehub.interfaces import IRateLimiter
 from filehub.transfer.progress import Progress
-from filehub.transfer.ratelimit import obey
+from filehub.transfer.ratelimit import Allowance
 from filehub.transfer.stream import ByteStream
 
 AVAILABLE: Final = all(hasattr(os, name) for name in ("sendfile", "splice", "RWF_NOWAIT"))
 
 #: Bytes in one system call, and between turns of the reactor.
 _STEP: Final = 1024 * 1024
-_LIMITED_STEP: Final = 32 * 1024
 #: Distance between the places where the cache is looked into.
 _PROBE: Final = 256 * 1024
 _NOT_SUPPORTED: Final = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -151,7 +149,7 @@ async def sendFile(
     stream: ByteStream,
     offset: int,
     end: int,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
 ) -> int:
     """
@@ -161,7 +159,7 @@ async def sendFile(
     @raise PeerGone:
     @raise StorageUnavailable: the file ends before C{end}.
     """
-    step = _STEP if limiter is None else _LIMITED_STEP
+    step = _STEP if allowed is None else min(_STEP, allowed.step)
     checked = offset
     betting = False
     while offset < end:
@@ -175,6 +173,8 @@ async def sendFile(
                 return offset
         if betting and not _reading.open:
             return offset
+        if allowed is not None:
+            stop = offset + await allowed.some(stop - offset, stream, progress)
         sock = stream.kernelSocket
         if sock is None:
             raise PeerGone
@@ -194,10 +194,10 @@ async def sendFile(
             raise StorageUnavailable(None, "the file became shorter while it was sent")
         offset += sent
         progress.nbytes += sent
+        if allowed is not None:
+            allowed.use(sent)
         if betting and _reading.spent(began):
             return offset
-        if limiter is not None:
-            await obey(limiter, sent, stream, progress)
         if offset < end:
             progress.watch(stream)
             await stream.writable()
@@ -223,7 +223,7 @@ async def receiveFile(
     descriptor: int,
     position: int,
     length: int | None,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
     spend: Callable[[int, int], None] | None = None,
 ) -> Received:
@@ -232,14 +232,14 @@ async def receiveFile(
     has to be waited for.
 
     @param length: bytes that are still to come, where that is known.
-    @param spend: see L{IBudgeted<filehub.interfaces.IBudgeted>}.
+    @param spend: see L{IBudgeted<filehub.usage.IBudgeted>}.
     @raise PeerGone: also when C{length} is not reached.
     @raise FileSystemError: whatever C{spend} raises.
     """
     if not _writing.open or not _pipe.acquire():
         return Received(position, False)
     try:
-        return await _splice(stream, descriptor, position, length, limiter, progress, spend)
+        return await _splice(stream, descriptor, position, length, allowed, progress, spend)
     finally:
         _pipe.release()
 
@@ -249,18 +249,20 @@ async def _splice(
     descriptor: int,
     position: int,
     length: int | None,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
     spend: Callable[[int, int], None] | None,
 ) -> Received:
-    step = _STEP if limiter is None else _LIMITED_STEP
+    step = _STEP if allowed is None else min(_STEP, allowed.step)
     end = None if length is None else position + length
     turn = 0
     while end is None or position < end:
+        wanted = step if end is None else min(step, end - position)
+        if allowed is not None:
+            wanted = await allowed.some(wanted, stream, progress)
         sock = stream.kernelSocket
         if sock is None:
             raise PeerGone
-        wanted = step if end is None else min(step, end - position)
         try:
             got = os.splice(
                 sock.fileno(), _pipe.writeEnd, wanted, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
@@ -278,6 +280,8 @@ async def _splice(
             if end is None:
                 return Received(position, True)
             raise PeerGone("connection ended before all data was received")
+        if allowed is not None:
+            allowed.use(got)
         if spend is not None:
             try:
                 spend(position, got)
@@ -301,8 +305,6 @@ async def _splice(
         progress.nbytes += got
         if _writing.spent(began) and position != end:
             return Received(position, False)
-        if limiter is not None:
-            await obey(limiter, got, stream, progress)
         turn += got
         if turn >= _STEP and position != end:
             turn = 0

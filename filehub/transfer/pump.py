@@ -21,7 +21,6 @@ from twisted.internet.defer import Deferred
 
 from filehub.errors import PeerGone, Stalled, StorageUnavailable
 from filehub.interfaces import (
-    IBudgeted,
     IDescriptorBacked,
     IRateLimiter,
     IReadHandle,
@@ -31,17 +30,16 @@ from filehub.interfaces import (
 from filehub.transfer import _kernel
 from filehub.transfer.elements import Content, Decoder, Encoder, Hole
 from filehub.transfer.progress import Progress, TransferReport
-from filehub.transfer.ratelimit import obey
+from filehub.transfer.ratelimit import Allowance, allowance
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.translate import Translator
 from filehub.transfer.writebehind import STEP, WriteBehind
+from filehub.usage import IBudgeted
 
 #: The same for an upload that keeps the socket full: half the CPU per byte, as the
 #: worker is asked less often.  Slow uploads, of which there may be many, do not get
 #: so much memory.
 FAST_STEP: Final = 1024 * 1024
-#: The same with a bandwidth limit, so that traffic stays even.
-LIMITED_STEP: Final = 32 * 1024
 #: After so many bytes other sessions have their turn.
 TURN: Final = 1024 * 1024
 #: A smaller file is sent faster by copying.
@@ -75,15 +73,16 @@ async def send(
         length = max(0, source.attributes.size - offset)
     if progress is None:
         progress = Progress()
+    allowed = allowance(limiter)
     try:
         if encoder is None and length > _SENDFILE_FROM and stream.kernelSocket is not None:
             backed = IDescriptorBacked(source, None)
             if backed is not None and _kernel.AVAILABLE:
                 with backed.lease() as descriptor:
                     return await _sendByKernel(
-                        source, descriptor, stream, offset, offset + length, limiter, progress
+                        source, descriptor, stream, offset, offset + length, allowed, progress
                     )
-        await _sendCopying(source, stream, offset, offset + length, encoder, limiter, progress)
+        await _sendCopying(source, stream, offset, offset + length, encoder, allowed, progress)
         return TransferReport(progress.nbytes, "copy")
     except PeerGone:
         if progress.stalled:
@@ -91,6 +90,8 @@ async def send(
         raise
     finally:
         progress.end()
+        if allowed is not None:
+            allowed.giveBack()
 
 
 async def receive(
@@ -118,16 +119,17 @@ async def receive(
     """
     if progress is None:
         progress = Progress()
+    allowed = allowance(limiter)
     try:
         if decoder is None and _kernel.AVAILABLE:
             backed = IDescriptorBacked(target, None)
             if backed is not None:
-                return await _receiveByKernel(stream, target, backed, length, limiter, progress)
+                return await _receiveByKernel(stream, target, backed, length, allowed, progress)
         position: int = target.position
         if isinstance(decoder, Decoder):
-            await _unpack(stream, target, position, decoder, limiter, progress, marked)
+            await _unpack(stream, target, position, decoder, allowed, progress, marked)
         else:
-            await _copyIn(stream, target, position, length, None, decoder, limiter, progress)
+            await _copyIn(stream, target, position, length, None, decoder, allowed, progress)
         return TransferReport(progress.nbytes, "copy")
     except PeerGone:
         if progress.stalled:
@@ -135,6 +137,8 @@ async def receive(
         raise
     finally:
         progress.end()
+        if allowed is not None:
+            allowed.giveBack()
 
 
 async def sendChunks(
@@ -152,7 +156,8 @@ async def sendChunks(
     """
     if progress is None:
         progress = Progress()
-    outgoing = _Outgoing(stream, encoder, limiter, progress)
+    allowed = allowance(limiter)
+    outgoing = _Outgoing(stream, encoder, allowed, progress)
     try:
         async for chunk in chunks:
             await outgoing.put(chunk)
@@ -164,6 +169,8 @@ async def sendChunks(
         raise
     finally:
         progress.end()
+        if allowed is not None:
+            allowed.giveBack()
 
 
 class _Outgoing:
@@ -172,18 +179,18 @@ class _Outgoing:
     bandwidth limit, and with pauses in which others have their turn.
     """
 
-    __slots__ = ("_encoder", "_limiter", "_progress", "_step", "_stream", "_turn")
+    __slots__ = ("_allowed", "_encoder", "_progress", "_step", "_stream", "_turn")
 
     def __init__(
         self,
         stream: ByteStream,
         encoder: Translator | None,
-        limiter: IRateLimiter | None,
+        allowed: Allowance | None,
         progress: Progress,
     ) -> None:
         self._stream = stream
         self._encoder = encoder
-        self._limiter = limiter
+        self._allowed = allowed
         self._progress = progress
         self._step = encoder.step if isinstance(encoder, Encoder) else None
         self._turn = 0
@@ -214,8 +221,6 @@ class _Outgoing:
         data = self._encoder.feed(chunk) if self._encoder is not None else chunk
         await self._write(data)
         self._progress.nbytes += size
-        if self._limiter is not None:
-            await obey(self._limiter, len(data), self._stream, self._progress)
         self._turn += size
         if self._turn >= TURN:
             self._turn = 0
@@ -223,6 +228,9 @@ class _Outgoing:
 
     async def _write(self, data: bytes) -> None:
         if data:
+            if self._allowed is not None:
+                await self._allowed.ask(len(data), self._stream, self._progress)
+                self._allowed.use(len(data))
             self._progress.watch(self._stream)
             await self._stream.write(data)
 
@@ -233,18 +241,18 @@ async def _sendByKernel(
     stream: ByteStream,
     offset: int,
     end: int,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
 ) -> TransferReport:
     path: Literal["kernel", "copy"] = "copy"
     while offset < end:
-        reached = await _kernel.sendFile(descriptor, stream, offset, end, limiter, progress)
+        reached = await _kernel.sendFile(descriptor, stream, offset, end, allowed, progress)
         if reached > offset:
             path = "kernel"
             offset = reached
         if offset < end:
             stop = min(end, offset + _DETOUR)
-            await _sendCopying(source, stream, offset, stop, None, limiter, progress)
+            await _sendCopying(source, stream, offset, stop, None, allowed, progress)
             offset = stop
     return TransferReport(progress.nbytes, path)
 
@@ -255,11 +263,11 @@ async def _sendCopying(
     offset: int,
     end: int,
     encoder: Translator | None,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
 ) -> None:
-    step = STEP if limiter is None else LIMITED_STEP
-    outgoing = _Outgoing(stream, encoder, limiter, progress)
+    step = STEP if allowed is None else min(STEP, allowed.step)
+    outgoing = _Outgoing(stream, encoder, allowed, progress)
     sparse = ISparse(source, None) if isinstance(encoder, Encoder) and encoder.skipsHoles else None
     stop = end if sparse is None else offset
     ahead: Deferred[bytes] | None = None
@@ -295,7 +303,7 @@ async def _receiveByKernel(
     target: IWriteHandle,
     backed: IDescriptorBacked,
     length: int | None,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
 ) -> TransferReport:
     position: int = target.position
@@ -307,7 +315,7 @@ async def _receiveByKernel(
     async def copy(budget: int) -> bool:
         nonlocal position
         left = None if end is None else end - position
-        got, ended = await _copyIn(stream, target, position, left, budget, None, limiter, progress)
+        got, ended = await _copyIn(stream, target, position, left, budget, None, allowed, progress)
         position += got
         return ended
 
@@ -319,7 +327,7 @@ async def _receiveByKernel(
             if stream.kernelSocket is not None:
                 left = None if end is None else end - position
                 received = await _kernel.receiveFile(
-                    stream, descriptor, position, left, limiter, progress, spend
+                    stream, descriptor, position, left, allowed, progress, spend
                 )
                 if received.position > position:
                     path = "kernel"
@@ -341,14 +349,14 @@ async def _copyIn(
     length: int | None,
     budget: int | None,
     decoder: Translator | None,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
 ) -> tuple[int, bool]:
     """
     Receive by copying: up to the end, to C{length}, or until C{budget} is used up.
     Returns the bytes that were stored and whether that was the end.
     """
-    step = STEP if limiter is None else LIMITED_STEP
+    step = STEP if allowed is None else min(STEP, allowed.step)
     behind = WriteBehind(target, position)
     received = turn = 0
     ended = length is not None and received >= length
@@ -358,10 +366,14 @@ async def _copyIn(
                 wanted = step if length is None else min(step, length - received)
                 if budget is not None:
                     wanted = min(wanted, budget - received)
+                if allowed is not None:
+                    wanted = await allowed.some(wanted, stream, progress)
                 progress.watch(stream)
                 data = await stream.read(wanted)
                 size = len(data)
-                if limiter is None:
+                if allowed is not None:
+                    allowed.use(size)
+                else:
                     # The socket had more, or hardly anything: take more, or less.
                     if size == wanted or size >= STEP:
                         step = behind.enough = min(2 * step, FAST_STEP)
@@ -378,8 +390,6 @@ async def _copyIn(
                     data = decoder.feed(data)
                 progress.nbytes += len(data)
                 await behind.add(data)
-                if limiter is not None:
-                    await obey(limiter, size, stream, progress)
                 turn += size
                 if turn >= TURN:
                     turn = 0
@@ -403,7 +413,7 @@ async def _unpack(
     target: IWriteHandle,
     position: int,
     decoder: Decoder,
-    limiter: IRateLimiter | None,
+    allowed: Allowance | None,
     progress: Progress,
     marked: Callable[[str, int], None] | None,
 ) -> None:
@@ -433,16 +443,19 @@ async def _unpack(
     try:
         try:
             while not decoder.isComplete:
+                wanted = STEP
+                if allowed is not None:
+                    wanted = await allowed.some(min(STEP, allowed.step), stream, progress)
                 progress.watch(stream)
-                data = await stream.read(STEP if limiter is None else LIMITED_STEP)
+                data = await stream.read(wanted)
                 if not data:
                     break
+                if allowed is not None:
+                    allowed.use(len(data))
                 for start in range(0, len(data), decoder.step):
                     if start:
                         await stream.pause(0)
                     await store(decoder.feed(data[start : start + decoder.step]))
-                if limiter is not None:
-                    await obey(limiter, len(data), stream, progress)
             await store(decoder.finish())
         except PeerGone:
             # A broken upload can be resumed from all that has arrived.

@@ -1,10 +1,11 @@
 """
 Bandwidth limits, as token buckets that may run into debt.
 
-The pump asks before bytes move and pauses afterwards for as long as it is told, so
-one limit may be shared by any number of transfers: each grant puts the bucket
-further into debt and the next in line waits longer.  What is asked for is always
-granted; only time is rationed.
+The pump asks before bytes move and waits for as long as it is told, so one limit may be
+shared by any number of transfers: each grant puts the bucket further into debt and the
+next in line waits longer.  What is asked for is always granted; only time is rationed.
+And as bytes are paid for before they move, a hundred transfers that begin at once get no
+more of a shared bucket than one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from filehub.transfer.stream import ByteStream
 
 #: The longest single pause, so that a changed limit or an abort is noticed.
 _LONGEST_PAUSE: Final = 5.0
+_SMALLEST_GRAIN: Final = 4 * 1024
+_LARGEST_GRAIN: Final = 1024 * 1024
 
 
 @implementer(IRateLimiter)
@@ -51,6 +54,17 @@ class TokenBucket:
         """Bytes per second."""
         return self._rate
 
+    @property
+    def full(self) -> bool:
+        """Has nothing moved for so long that the whole burst is there again?"""
+        self._refill()
+        return self._tokens >= self._burst
+
+    @property
+    def grain(self) -> int:
+        """See L{IRateLimiter.grain}: what flows in a thirtieth of a second."""
+        return int(max(_SMALLEST_GRAIN, min(self._rate / 32, _LARGEST_GRAIN)))
+
     def setRate(self, rate: float, burst: float | None = None) -> None:
         """
         Change the limit, with effect on transfers that are under way: what they owe
@@ -73,7 +87,7 @@ class TokenBucket:
         if math.isinf(self._rate):
             return 0.0
         self._refill()
-        self._tokens -= nbytes
+        self._tokens = min(self._tokens - nbytes, self._burst)
         return 0.0 if self._tokens >= 0 else -self._tokens / self._rate
 
     def _refill(self) -> None:
@@ -96,6 +110,11 @@ class Combined:
     def __init__(self, limiters: Sequence[IRateLimiter]) -> None:
         self._limiters = tuple(limiters)
 
+    @property
+    def grain(self) -> int:
+        """See L{IRateLimiter.grain}: the smallest."""
+        return min([limiter.grain for limiter in self._limiters], default=_LARGEST_GRAIN)
+
     def grant(self, nbytes: int) -> float:
         """See L{IRateLimiter.grant}; each limit accounts for the bytes."""
         return max([limiter.grant(nbytes) for limiter in self._limiters], default=0.0)
@@ -107,6 +126,52 @@ def combined(*limiters: IRateLimiter | None) -> IRateLimiter | None:
     if len(present) > 1:
         return Combined(present)
     return present[0] if present else None
+
+
+class Allowance:
+    """
+    What one transfer has paid for and not used yet.
+    """
+
+    __slots__ = ("_limiter", "_paid")
+
+    def __init__(self, limiter: IRateLimiter) -> None:
+        self._limiter = limiter
+        self._paid = 0
+
+    @property
+    def step(self) -> int:
+        """Bytes to move at a time."""
+        grain: int = self._limiter.grain
+        return grain
+
+    async def ask(self, nbytes: int, stream: ByteStream, progress: Progress) -> None:
+        """Wait until C{nbytes} may move."""
+        missing = nbytes - self._paid
+        if missing > 0:
+            self._paid = nbytes
+            await obey(self._limiter, missing, stream, progress)
+
+    async def some(self, most: int, stream: ByteStream, progress: Progress) -> int:
+        """Wait until something may move, and say how much: C{most}, or what is left."""
+        if self._paid <= 0:
+            await self.ask(most, stream, progress)
+        return min(most, self._paid)
+
+    def use(self, nbytes: int) -> None:
+        """They have moved."""
+        self._paid -= nbytes
+
+    def giveBack(self) -> None:
+        """The transfer is over."""
+        paid, self._paid = self._paid, 0
+        if paid > 0:
+            self._limiter.grant(-paid)
+
+
+def allowance(limiter: IRateLimiter | None) -> Allowance | None:
+    """For one transfer; L{None} without a limit."""
+    return None if limiter is None else Allowance(limiter)
 
 
 async def obey(limiter: IRateLimiter, nbytes: int, stream: ByteStream, progress: Progress) -> None:
@@ -125,4 +190,4 @@ async def obey(limiter: IRateLimiter, nbytes: int, stream: ByteStream, progress:
     progress.excuse()
 
 
-__all__ = ["Combined", "TokenBucket", "combined", "obey"]
+__all__ = ["Allowance", "Combined", "TokenBucket", "allowance", "combined", "obey"]

@@ -14,7 +14,8 @@ from zope.interface import Interface, implementer
 
 from filehub.attributes import FileAttributes
 from filehub.errors import FileHubError, StorageUnavailable
-from filehub.interfaces import IBudgeted, IDescriptorBacked, IWriteHandle
+from filehub.interfaces import IDescriptorBacked, IWriteHandle
+from filehub.usage import IBudgeted
 from filehub.vfs.claims import Upload
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ class TableTests(SynchronousTestCase):
             if line.startswith("class I")
         }
         # Of handles, which are only had from an open that was permitted.
-        named -= {"IDescriptorBacked", "IBudgeted", "ISparse"}
+        named -= {"IDescriptorBacked", "ISparse"}
         self.assertEqual(named, {each.__name__ for each in CAPABILITIES})
 
     def test_rowsNameParameters(self) -> None:

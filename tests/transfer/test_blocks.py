@@ -82,6 +82,8 @@ class Target:
 class Slow:
     """A limiter that makes everybody wait a second."""
 
+    grain = 1
+
     def __init__(self) -> None:
         self.granted: list[int] = []
 

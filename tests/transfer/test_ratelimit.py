@@ -1,15 +1,18 @@
 """L{filehub.transfer.ratelimit}: bytes a second, on a clock that stands still."""
 
 import math
+from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from filehub.attributes import FileAttributes, FileType
 from filehub.interfaces import IRateLimiter
 from filehub.transfer.progress import Progress
-from filehub.transfer.ratelimit import Combined, TokenBucket, combined, obey
+from filehub.transfer.pump import receive, send
+from filehub.transfer.ratelimit import Combined, TokenBucket, allowance, combined, obey
 
 
 class TokenBucketTests(SynchronousTestCase):
@@ -120,3 +123,107 @@ class ObeyTests(SynchronousTestCase):
         )
         self.successResultOf(waiting)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class TimedStream:
+    """
+    A peer that takes, or sends, as fast as it may, on a clock that a test moves.
+
+    @ivar moved: bytes so far.
+    """
+
+    kernelSocket = None
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.moved = 0
+
+    async def write(self, data: bytes) -> None:
+        self.moved += len(data)
+
+    async def read(self, maximum: int) -> bytes:
+        # As from a network: never quite what was asked for.
+        size = min(maximum, 1448)
+        self.moved += size
+        return bytes(size)
+
+    def pause(self, seconds: float) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        self._clock.callLater(seconds, waiting.callback, None)
+        return waiting
+
+    def backlog(self) -> int:
+        return 0
+
+
+class Endless:
+    """A file without an end, to read and to write."""
+
+    attributes = FileAttributes(FileType.REGULAR, 1 << 40, 0.0)
+    position = 0
+
+    async def readAt(self, offset: int, length: int) -> bytes:
+        return bytes(length)
+
+    async def writeAt(self, offset: int, data: bytes) -> None:
+        pass
+
+
+class SharedTests(SynchronousTestCase):
+    """Any number of transfers on one limit: within 5% of it over 10 seconds."""
+
+    RATE = 1_000_000
+
+    def run_(self, count: int, limiter: IRateLimiter, clock: Clock, *, upload: bool) -> list[int]:
+        """What each of so many transfers, which begin together, moves in ten seconds."""
+        streams: list[Any] = [TimedStream(clock) for _ in range(count)]
+        file: Any = Endless()
+        moving = [
+            Deferred.fromCoroutine(
+                receive(stream, file, limiter=limiter)
+                if upload
+                else send(file, stream, limiter=limiter)
+            )
+            for stream in streams
+        ]
+        for _ in range(1000):
+            clock.advance(0.01)
+        for each in moving:
+            each.addErrback(lambda _: None)
+            each.cancel()
+        return [stream.moved for stream in streams]
+
+    def test_within(self) -> None:
+        """For 1, 10 and 100 transfers, down and up; and they share alike."""
+        for count in (1, 10, 100):
+            for upload in (False, True):
+                clock = Clock()
+                moved = self.run_(count, TokenBucket(clock, self.RATE), clock, upload=upload)
+                total, expected = sum(moved), self.RATE * 10
+                self.assertLess(abs(total - expected), 0.05 * expected, (count, upload, total))
+                grain = TokenBucket(clock, self.RATE).grain
+                self.assertLessEqual(max(moved) - min(moved), 2 * grain + 0.25 * self.RATE)
+
+    def test_givenBack(self) -> None:
+        """What was paid for and did not move is there for others."""
+        clock = Clock()
+        bucket = TokenBucket(clock, self.RATE, 1)
+        stream: Any = TimedStream(clock)
+        paid = allowance(bucket)
+        assert paid is not None
+        asking = Deferred.fromCoroutine(paid.ask(500_000, stream, Progress()))
+        self.assertNoResult(asking)
+        clock.advance(1.0)
+        self.successResultOf(asking)
+        paid.use(100_000)
+        bucket.grant(600_000)
+        paid.giveBack()
+        self.assertAlmostEqual(bucket.grant(0), 0.2, 4)
+        self.assertIsNone(allowance(None))
+
+    def test_grain(self) -> None:
+        """Slow limits move little at a time, quick ones as much as no limit; the least rules."""
+        clock = Clock()
+        rates = [TokenBucket(clock, rate) for rate in (1024, 10**6, 10**9, math.inf)]
+        self.assertEqual([each.grain for each in rates], [4096, 31250, 1 << 20, 1 << 20])
+        self.assertEqual(Combined(rates).grain, 4096)

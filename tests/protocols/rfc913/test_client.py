@@ -36,6 +36,7 @@ def content(size: int) -> bytes:
 class Slow:
     """A rate limit: one second for each grant."""
 
+    grain = 32 * 1024
     granted = 0
 
     def grant(self, nbytes: int) -> float:
