@@ -387,6 +387,13 @@ class IClientPreferences(Interface):
     profile = Attribute("A name for a set of compatibility switches; None: the listener's.")
 
 
+class ICreationMask(Interface):
+    """Optional, of file systems with permission bits."""
+
+    def masked(withheld: int) -> IFileSystem:
+        """The same, but what comes into being there lacks these bits (SITE UMASK)."""
+
+
 class IDirectoryCredentials(Interface):
     """
     Optional, asked of accounts with C{IDirectoryCredentials(account, None)}: some
@@ -465,6 +472,7 @@ __all__ = [
     "ICaseFolding",
     "IChecksums",
     "IClientPreferences",
+    "ICreationMask",
     "IDescriptorBacked",
     "IDirectoryCredentials",
     "IDirectoryHandle",

@@ -16,6 +16,7 @@ from filehub.events import Denied, NameChanged
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
+    ICreationMask,
     IDirectoryHandle,
     IEventSink,
     IFileSystem,
@@ -50,12 +51,18 @@ class AuditedFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
-        known = interface is ILiteralView or interface in CAPABILITIES
+        known = interface in (ILiteralView, ICreationMask) or interface in CAPABILITIES
         return self if known and interface(self._inner, None) is not None else None
 
     def literalView(self) -> AuditedFileSystem:
         """See L{ILiteralView.literalView}."""
-        inner = ILiteralView(self._inner).literalView()
+        return self._around(ILiteralView(self._inner).literalView())
+
+    def masked(self, withheld: int) -> AuditedFileSystem:
+        """See L{ICreationMask.masked}."""
+        return self._around(ICreationMask(self._inner).masked(withheld))
+
+    def _around(self, inner: IFileSystem) -> AuditedFileSystem:
         return AuditedFileSystem(inner, self._sink, self._connection, self._account)
 
     async def _told(self, verb: str, work: Coroutine[Any, Any, _T]) -> _T:

@@ -52,6 +52,7 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
+    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     ILiteralView,
@@ -177,13 +178,19 @@ class GuardedFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
-        if interface in CAPABILITIES and interface(self._inner, None) is not None:
-            return self
-        return None
+        known = interface is ICreationMask or interface in CAPABILITIES
+        return self if known and interface(self._inner, None) is not None else None
 
     def literalView(self) -> GuardedFileSystem:
         """See L{ILiteralView.literalView}."""
-        return GuardedFileSystem(self._inner, self._policy, anyNames=self._anyNames, follows=False)
+        return self._around(self._inner, follows=False)
+
+    def masked(self, withheld: int) -> GuardedFileSystem:
+        """See L{ICreationMask.masked}."""
+        return self._around(ICreationMask(self._inner).masked(withheld), follows=self._follows)
+
+    def _around(self, inner: IFileSystem, *, follows: bool) -> GuardedFileSystem:
+        return GuardedFileSystem(inner, self._policy, anyNames=self._anyNames, follows=follows)
 
     # --- the decision
 

@@ -58,11 +58,15 @@ class Digest:
             if not data:
                 break
             got += len(data)
-            if self._hash is None:
-                self._checksum = zlib.crc32(data, self._checksum)
-            else:
-                self._hash.update(data)
+            self.feed(data)
         return got
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes."""
+        if self._hash is None:
+            self._checksum = zlib.crc32(data, self._checksum)
+        else:
+            self._hash.update(data)
 
     def result(self) -> bytes:
         """The digest; of CRC-32, four bytes in network order."""

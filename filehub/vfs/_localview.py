@@ -43,11 +43,14 @@ _T = TypeVar("_T")
 class LocalView:
     """
     @param owner: whose parts of broken uploads are shown.
+    @param withheld: permission bits that nothing new gets.
     """
 
-    def __init__(self, tree: LocalTree, owner: str) -> None:
+    def __init__(self, tree: LocalTree, owner: str, withheld: int = 0) -> None:
         self._tree = tree
         self._owner = owner
+        self._withheld = withheld
+        self._uploads = tree.uploads.masked(withheld) if withheld else tree.uploads
 
     # --- how work is done ---
 
@@ -126,7 +129,7 @@ class LocalView:
         """See L{IRandomAccess.openForUpdate}."""
         names = self._made(path)
         return await self._prepared(
-            path, self._tree.uploads.resume, self._owner, names, offset, sizeHint
+            path, self._uploads.resume, self._owner, names, offset, sizeHint
         )
 
     async def readLink(self, path: VirtualPath) -> str:
@@ -171,7 +174,7 @@ class LocalView:
         try:
             disposition = Disposition.REPLACE if replace else Disposition.CREATE
             handle = await self._prepared(
-                target, tree.uploads.begin, self._owner, new, disposition, status.st_size
+                target, self._uploads.begin, self._owner, new, disposition, status.st_size
             )
             try:
                 with handle.lease() as descriptor:

@@ -124,12 +124,14 @@ class MemoryWriteHandle:
         replace: bool = True,
         base: Node | None = None,
         offset: int = 0,
+        withheld: int = 0,
     ) -> None:
         self.position = offset
         self._tree = tree
         self._key = (owner, path.parent, path.name)
         self._path = path
         self._replace = replace
+        self._withheld = withheld
         self._base = base
         # A directory that is renamed meanwhile takes the upload with it.
         self._directory = tree.findDirectory(path.parent)
@@ -176,6 +178,7 @@ class MemoryWriteHandle:
 
     def _publish(self) -> FileAttributes:
         node = self._tree.newNode(FileType.REGULAR, bytes(self._content))
+        node.mode &= ~self._withheld
         if self._existing is not None:
             node.mode = self._existing.mode
         self._directory.add(self._path.name, node, self._tree.clock())

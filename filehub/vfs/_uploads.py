@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from typing import Final
 
 from filehub.attributes import Disposition
@@ -37,6 +38,11 @@ class Uploads:
         self._root = root
         self._staging = staging
         self._policy = policy
+
+    def masked(self, withheld: int) -> Uploads:
+        """The same, but new files lack these permission bits."""
+        policy = replace(self._policy, mode=self._policy.mode & ~withheld)
+        return Uploads(self._root, self._staging, policy)
 
     def begin(
         self, owner: str, names: Names, disposition: Disposition, sizeHint: int | None

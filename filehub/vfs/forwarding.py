@@ -5,6 +5,7 @@ A file system that is another one: the base of those that change a little.
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from copy import copy
 from typing import Any, ClassVar, Final
 
 from zope.interface import Interface, implementer
@@ -13,6 +14,7 @@ from filehub.attributes import AttributeChanges, Disposition, FileAttributes, Sp
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
+    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IRandomAccess,
@@ -50,9 +52,14 @@ class ForwardingFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
-        if interface in self.capabilities and interface(self.inner, None) is not None:
-            return self
-        return None
+        known = interface is ICreationMask or interface in self.capabilities
+        return self if known and interface(self.inner, None) is not None else None
+
+    def masked(self, withheld: int) -> IFileSystem:
+        """See L{ICreationMask.masked}."""
+        view = copy(self)
+        view.inner = ICreationMask(self.inner).masked(withheld)
+        return view
 
     # Plain methods that hand on the inner coroutine: nothing is wrapped twice.
 

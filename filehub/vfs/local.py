@@ -21,6 +21,7 @@ from zope.interface import implementer
 from filehub.attributes import AttributeChanges, DirectoryEntry, Disposition, FileAttributes
 from filehub.errors import ConfigurationError, NotADirectory, NotFound, OperationNotSupported
 from filehub.interfaces import (
+    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IReadHandle,
@@ -174,13 +175,17 @@ def _openUsable(root: Path) -> int:
     return descriptor
 
 
-@implementer(IFileSystem)
+@implementer(IFileSystem, ICreationMask)
 class LocalFileSystem(LocalView):
     """
     A L{LocalTree} as one account sees it.  An account's own part of a broken upload
     can be seen (C{stat}, C{openDirectory}), continued, replaced and removed; it
     cannot be read, renamed or copied, for it is no file yet.
     """
+
+    def masked(self, withheld: int) -> LocalFileSystem:
+        """See L{ICreationMask.masked}."""
+        return LocalFileSystem(self._tree, self._owner, withheld)
 
     async def resolve(self, path: VirtualPath, *, followFinal: bool = True) -> VirtualPath:
         """See L{IFileSystem.resolve}."""
@@ -265,7 +270,11 @@ class LocalFileSystem(LocalView):
         names = self._made(path)
         tree = self._tree
         await self._hop(
-            path, _openat.makeDirectory, tree.root.descriptor, names, tree.directoryMode
+            path,
+            _openat.makeDirectory,
+            tree.root.descriptor,
+            names,
+            tree.directoryMode & ~self._withheld,
         )
 
     async def removeDirectory(self, path: VirtualPath) -> None:
@@ -336,15 +345,15 @@ class LocalFileSystem(LocalView):
         if disposition is not Disposition.APPEND and tree.inPlace.bet and names:
             directory = tree.cachedDirectory(tree.root.descriptor, _openat.joined(names[:-1]))
             if directory >= 0:
-                place = tree.uploads.placeIn(self._owner, names, directory)
+                place = self._uploads.placeIn(self._owner, names, directory)
                 try:
-                    draft = tree.inPlace.run(tree.uploads.beginAt, place, disposition, sizeHint)
+                    draft = tree.inPlace.run(self._uploads.beginAt, place, disposition, sizeHint)
                 except OSError as error:
                     os.close(directory)
                     raise errorFor(error, path) from error
                 return self._writer(path, draft)
         return await self._prepared(
-            path, tree.uploads.begin, self._owner, names, disposition, sizeHint
+            path, self._uploads.begin, self._owner, names, disposition, sizeHint
         )
 
 

@@ -5,10 +5,8 @@ one for tests and for small read-only trees.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
-import zlib
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, Literal
 
@@ -39,6 +37,7 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
+    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IRandomAccess,
@@ -52,6 +51,7 @@ from filehub.interfaces import (
 from filehub.paths import ROOT, VirtualPath, encodeName
 from filehub.usage import IMeasurable, Measure
 from filehub.vfs._casefold import foldInMemory
+from filehub.vfs._digests import Digest
 from filehub.vfs._memorynodes import (
     MemoryDirectoryHandle,
     MemoryReadHandle,
@@ -209,15 +209,21 @@ class MemoryTree:
     IServerSideCopy,
     IChecksums,
     ICaseFolding,
+    ICreationMask,
 )
 class MemoryFileSystem:
     """
     A L{MemoryTree} as one account sees it; by default, of a tree of its own.
     """
 
-    def __init__(self, tree: MemoryTree | None = None, owner: str = "") -> None:
+    def __init__(self, tree: MemoryTree | None = None, owner: str = "", withheld: int = 0) -> None:
         self.tree = MemoryTree() if tree is None else tree
         self._owner = owner
+        self._withheld = withheld
+
+    def masked(self, withheld: int) -> MemoryFileSystem:
+        """See L{ICreationMask.masked}."""
+        return MemoryFileSystem(self.tree, self._owner, withheld)
 
     def _part(self, path: VirtualPath) -> Node | None:
         return self.tree.parts.get((self._owner, path.parent, path.name))
@@ -303,7 +309,9 @@ class MemoryFileSystem:
         parent = self._parentOf(path)
         if path.name in parent.children:
             raise AlreadyExists(path)
-        parent.add(path.name, self.tree.newNode(FileType.DIRECTORY), self.tree.clock())
+        made = self.tree.newNode(FileType.DIRECTORY)
+        made.mode &= ~self._withheld
+        parent.add(path.name, made, self.tree.clock())
 
     async def removeDirectory(self, path: VirtualPath) -> None:
         """See L{IFileSystem.removeDirectory}."""
@@ -382,7 +390,11 @@ class MemoryFileSystem:
             if base is not None:
                 return self._continue(path, base, len(base.content))
         return MemoryWriteHandle(
-            self.tree, self._owner, path, replace=disposition is not Disposition.CREATE
+            self.tree,
+            self._owner,
+            path,
+            replace=disposition is not Disposition.CREATE,
+            withheld=self._withheld,
         )
 
     # --- capabilities ---
@@ -463,17 +475,10 @@ class MemoryFileSystem:
         self, path: VirtualPath, algorithm: str, offset: int = 0, length: int | None = None
     ) -> bytes:
         """See L{IChecksums.digest}."""
+        digest = Digest(path, algorithm)
         end = None if length is None else offset + length
-        data = self._regular(path).content[offset:end]
-        if algorithm == "crc32":
-            return zlib.crc32(data).to_bytes(4, "big")
-        try:
-            digest = hashlib.new(algorithm, data, usedforsecurity=False)
-        except (ValueError, TypeError):
-            raise OperationNotSupported(path, "unknown algorithm") from None
-        if not digest.digest_size:
-            raise OperationNotSupported(path, "unknown algorithm")
-        return digest.digest()
+        digest.feed(self._regular(path).content[offset:end])
+        return digest.result()
 
 
 def _requireRegular(node: Node, path: VirtualPath) -> Node:

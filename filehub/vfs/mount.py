@@ -32,6 +32,7 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
+    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IRandomAccess,
@@ -93,11 +94,19 @@ class MountTable:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if any of the mounts has it."""
-        if interface in _CAPABILITIES:
+        if interface in _CAPABILITIES or interface is ICreationMask:
             for mount in self._mounts.values():
                 if interface(mount.fileSystem, None) is not None:
                     return self
         return None
+
+    def masked(self, withheld: int) -> MountTable:
+        """See L{ICreationMask.masked}.  Mounts without permission bits stay as they are."""
+        views = {}
+        for point, fileSystem in self._mounts.values():
+            able = ICreationMask(fileSystem, None)
+            views[point] = fileSystem if able is None else able.masked(withheld)
+        return MountTable(views)
 
     # --- which mount ---
 

@@ -19,6 +19,7 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
+    ICreationMask,
     IRandomAccess,
     IServerSideCopy,
     ISpaceUsage,
@@ -178,7 +179,28 @@ class LinkContract(ContractCase):
 
 
 class CapabilityContract(ContractCase):
-    """Space, copies and checksums."""
+    """Space, copies, checksums and permission bits."""
+
+    async def test_masked(self) -> None:
+        """A masked view withholds bits of what is new, and of nothing else."""
+        fileSystem = self.makeFileSystem()
+        masked = ICreationMask(fileSystem).masked(0o077)
+        await write(fileSystem, "old", b"old")
+        before = (await fileSystem.stat(at("old"))).mode
+        await write(masked, "new", b"new")
+        await write(masked, "old", b"newer")
+        await masked.makeDirectory(at("d"))
+        await write(masked, "continued", b"1", Disposition.APPEND)
+        await IServerSideCopy(masked).copy(at("new"), at("copied"), replace=False)
+        for name in ("new", "d", "continued", "copied"):
+            mode = (await fileSystem.stat(at(name))).mode
+            assert mode is not None
+            self.assertEqual(mode & 0o077, 0, name)
+            self.assertEqual(mode & 0o600, 0o600, name)
+        self.assertEqual((await masked.stat(at("old"))).mode, before)
+        self.assertEqual(await read(masked, "old"), b"newer")
+        await write(fileSystem, "usual", b"")
+        self.assertEqual((await fileSystem.stat(at("usual"))).mode, before)
 
     async def test_space(self) -> None:
         """There is room, also where the path does not exist yet."""

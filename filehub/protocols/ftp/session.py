@@ -75,6 +75,8 @@ class FTPSession:
     @ivar copyFrom: from SITE CPFR, until SITE CPTO or another command.
     @ivar charset: of names, if it is not UTF-8.
     @ivar language: of replies; L{None} for English.
+    @ivar umask: permission bits that nothing gets that is made here, from SITE UMASK.
+    @ivar masked: the account's files, seen like that.
     @ivar client: what the client says it is.
     @ivar renameFrom: from RNFR, until the next command.
     @ivar tls: the identity of the encrypted control connection.
@@ -113,6 +115,7 @@ class FTPSession:
         "listener",
         "logout",
         "longLines",
+        "masked",
         "mistakes",
         "password",
         "protects",
@@ -126,6 +129,7 @@ class FTPSession:
         "takesClientPartOnce",
         "tls",
         "transfer",
+        "umask",
         "user",
     )
 
@@ -165,6 +169,8 @@ class FTPSession:
         self.facts: tuple[str, ...] | None = None
         self.algorithm: str | None = None
         self.language: Language | None = None
+        self.umask = 0
+        self.masked: IFileSystem | None = None
         self.forgetPending()
 
     def forgetPending(self) -> None:
@@ -284,7 +290,7 @@ class FTPSession:
         """The account's files; for commands that need a login."""
         if self.account is None:
             raise PermissionDenied(None, "not logged in")
-        fileSystem: IFileSystem = self.account.fileSystem
+        fileSystem: IFileSystem = self.masked or self.account.fileSystem
         return fileSystem
 
     async def stat(self, path: VirtualPath) -> FileAttributes:
@@ -351,6 +357,7 @@ class FTPSession:
         """End the avatar, exactly once, and all that belonged to it."""
         logout, self.logout = self.logout, None
         wasLoggedIn, self.account = self.account is not None, None
+        self.umask, self.masked = 0, None
         self.forgetPending()
         if self.data is not None:
             self.data.reset()

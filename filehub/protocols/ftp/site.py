@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from filehub.attributes import AttributeChanges
 from filehub.errors import AlreadyExists, CrossDevice, NotFound, OperationNotSupported
-from filehub.interfaces import ISymbolicLinks
+from filehub.interfaces import ICreationMask, ISymbolicLinks
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import copying, replies, space, trees
 from filehub.protocols.ftp.arguments import unquoted, words
@@ -151,6 +151,26 @@ async def MKDIR(session: FTPSession, argument: str) -> Reply:
     return replies.reply(200, "Directory made.")
 
 
+async def UMASK(session: FTPSession, argument: str) -> Reply:
+    """
+    Permission bits that new files and directories of this session do not get.  A mount
+    may withhold others; nothing here gives more than it does.
+    """
+    text = argument.strip()
+    if not text:
+        return replies.reply(200, f"The umask is {session.umask:03o}.")
+    if not _MODE.fullmatch(text):
+        return _syntax("UMASK")
+    session.masked, session.umask = None, 0
+    mask = int(text, 8) & 0o777
+    if mask:
+        able = ICreationMask(session.fileSystem, None)
+        if able is None:
+            raise OperationNotSupported(None, "there are no permission bits here")
+        session.masked, session.umask = able.masked(mask), mask
+    return replies.reply(200, f"The umask is {mask:03o}.")
+
+
 async def IDLE(session: FTPSession, argument: str) -> Reply:
     """How long the session may be idle, within what the operator allows."""
     account, settings = session.account, session.listener.settings
@@ -180,6 +200,7 @@ COMMANDS: Final = {
     "QUOTA": SiteCommand("SITE QUOTA [path]", space.QUOTA),
     "RMDIR": SiteCommand("SITE RMDIR path", trees.RMDA),
     "SYMLINK": SiteCommand("SITE SYMLINK target link", SYMLINK),
+    "UMASK": SiteCommand("SITE UMASK [mask]", UMASK),
     "UTIME": SiteCommand("SITE UTIME time path | path accessed modified created UTC", UTIME),
 }
 

@@ -129,7 +129,7 @@ async def _upload(
     target = stream = error = None
     done = replies.TRANSFER_COMPLETE
     try:
-        fileSystem = account.fileSystem
+        fileSystem = session.fileSystem
         if offset:
             target = await _continue(fileSystem, path, offset, sizeHint)
         elif verb == "STOU":

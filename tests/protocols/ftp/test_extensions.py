@@ -365,6 +365,38 @@ class SiteTests(Extended):
         lines = ["SITE MKDIR d/one", "SITE MKDIR d/one/x/y", "SITE MKDIR"]
         self.assertEqual(self.client.codes(lines), [550, 550, 200])
 
+    def test_UMASK(self) -> None:
+        """New files and directories lack what is withheld; what is replaced stays as it is."""
+        self.assertEqual(self.client.say("SITE UMASK"), b"200 The umask is 000.\r\n")
+        self.client.store("STOR before", b"1")
+        usual = self.tree.find(at("/before")).mode
+        self.assertEqual(self.client.say("SITE UMASK 0177"), b"200 The umask is 177.\r\n")
+        self.client.store("STOR new", b"1")
+        self.client.store("STOR before", b"2")
+        lines = ["MKD made", "SITE MKDIR x/y", "SITE COPY new copy", "COMB all copy", "SITE UMASK"]
+        self.assertEqual(self.client.codes(lines), [257, 200, 250, 250, 200])
+        for path in ("/new", "/made", "/x", "/x/y", "/all"):
+            self.assertEqual(self.tree.find(at(path)).mode & 0o177, 0, path)
+        self.assertEqual(self.tree.find(at("/before")).mode, usual)
+        self.assertEqual(
+            self.client.codes(["SITE UMASK 0", "SITE UMASK 9", "SITE UMASK x"]), [501] * 3
+        )
+        self.client.code("SITE UMASK 000")
+        self.client.store("STOR after", b"1")
+        self.assertEqual(self.tree.find(at("/after")).mode, usual)
+
+    def test_umaskEnds(self) -> None:
+        """It belongs to the login; where there are no bits, there is none."""
+        self.client.code("SITE UMASK 077")
+        self.client.codes(["USER ann", "PASS secret"])
+        self.assertEqual(self.client.say("SITE UMASK"), b"200 The umask is 000.\r\n")
+
+        class Plain:
+            """A storage without permission bits."""
+
+        client = Client(fileSystem=Plain()).logIn()
+        self.assertEqual(client.codes(["SITE UMASK 077", "SITE UMASK 000"]), [504, 200])
+
     def test_IDLE(self) -> None:
         """The time to be idle is shown and set, within bounds."""
         said = self.client.say("SITE IDLE")
