@@ -200,7 +200,8 @@ class IStorage(Interface):
         """Let go of everything; no view is used afterwards."""
 
 
-# Optional capabilities: ask with C{ICapability(fileSystem, None)}.
+# Optional capabilities: ask with C{ICapability(fileSystem, None)}.  More of them, that
+# need no permission, are in C{views}.
 
 
 class IRandomAccess(Interface):
@@ -361,19 +362,6 @@ class IFileAccount(Interface):
         """
 
 
-class ILiteralView(Interface):
-    """
-    Optional, asked of an account's file system, which follows links: for work on whole
-    trees, where a link that somebody puts in the way must not lead elsewhere.
-    """
-
-    def literalView() -> IFileSystem:
-        """
-        The same file system with the same permissions, but no method follows any link:
-        paths have to be L{resolved<IFileSystem.resolve>}.
-        """
-
-
 class IClientPreferences(Interface):
     """
     Optional, asked of accounts with C{IClientPreferences(account, None)}: how the FTP
@@ -385,13 +373,6 @@ class IClientPreferences(Interface):
         " all, false for none; None: as the listener says."
     )
     profile = Attribute("A name for a set of compatibility switches; None: the listener's.")
-
-
-class ICreationMask(Interface):
-    """Optional, of file systems with permission bits."""
-
-    def masked(withheld: int) -> IFileSystem:
-        """The same, but what comes into being there lacks these bits (SITE UMASK)."""
 
 
 class IDirectoryCredentials(Interface):
@@ -472,14 +453,12 @@ __all__ = [
     "ICaseFolding",
     "IChecksums",
     "IClientPreferences",
-    "ICreationMask",
     "IDescriptorBacked",
     "IDirectoryCredentials",
     "IDirectoryHandle",
     "IEventSink",
     "IFileAccount",
     "IFileSystem",
-    "ILiteralView",
     "IPermissionPolicy",
     "IRandomAccess",
     "IRateLimiter",

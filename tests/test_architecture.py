@@ -24,6 +24,7 @@ VOCABULARY = {
     "interfaces",
     "usage",
     "logins",
+    "views",
     "networks",
 }
 

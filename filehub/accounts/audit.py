@@ -16,11 +16,9 @@ from filehub.events import Denied, NameChanged
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
-    ICreationMask,
     IDirectoryHandle,
     IEventSink,
     IFileSystem,
-    ILiteralView,
     IRandomAccess,
     IReadHandle,
     IServerSideCopy,
@@ -29,6 +27,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import VirtualPath
+from filehub.views import ICreationMask, ILiteralView
 
 _T = TypeVar("_T")
 

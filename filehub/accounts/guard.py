@@ -52,10 +52,8 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
-    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
-    ILiteralView,
     IPermissionPolicy,
     IRandomAccess,
     IReadHandle,
@@ -66,6 +64,7 @@ from filehub.interfaces import (
 )
 from filehub.paths import VirtualPath
 from filehub.permissions import EVERYTHING, NOTHING, Permission, formatPermissions
+from filehub.views import ICreationMask, ILiteralView
 
 P = Permission
 

@@ -14,7 +14,6 @@ from filehub.attributes import AttributeChanges, Disposition, FileAttributes, Sp
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
-    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IRandomAccess,
@@ -25,6 +24,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import VirtualPath
+from filehub.views import ICreationMask
 
 CAPABILITIES: Final = (
     IRandomAccess,

@@ -21,7 +21,6 @@ from zope.interface import implementer
 from filehub.attributes import AttributeChanges, DirectoryEntry, Disposition, FileAttributes
 from filehub.errors import ConfigurationError, NotADirectory, NotFound, OperationNotSupported
 from filehub.interfaces import (
-    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IReadHandle,
@@ -44,6 +43,7 @@ from filehub.vfs._syscalls import CachedOpen, cachedOpenWorks, fileSystemKind
 from filehub.vfs._uploads import Uploads
 from filehub.vfs.measuring import measureFolder
 from filehub.vfs.workers import Workers
+from filehub.views import ICreationMask
 
 LinkPolicy = Literal["refuse", "within-root"]
 

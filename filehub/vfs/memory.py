@@ -37,7 +37,6 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
-    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IRandomAccess,
@@ -60,6 +59,7 @@ from filehub.vfs._memorynodes import (
     childrenOf,
 )
 from filehub.vfs.measuring import measureMemory
+from filehub.views import ICreationMask
 
 _MAXIMUM_LINKS: Final = 40
 

@@ -32,7 +32,6 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
-    ICreationMask,
     IDirectoryHandle,
     IFileSystem,
     IRandomAccess,
@@ -43,6 +42,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import ROOT, VirtualPath
+from filehub.views import ICreationMask
 
 _T = TypeVar("_T")
 

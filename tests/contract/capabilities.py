@@ -19,12 +19,12 @@ from filehub.errors import (
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
-    ICreationMask,
     IRandomAccess,
     IServerSideCopy,
     ISpaceUsage,
     ISymbolicLinks,
 )
+from filehub.views import ICreationMask
 from tests.contract.support import ContractCase, at, breakOff, entries, names, read, write
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from filehub.attributes import AttributeChanges
 from filehub.errors import AlreadyExists, CrossDevice, NotFound, OperationNotSupported
-from filehub.interfaces import ICreationMask, ISymbolicLinks
+from filehub.interfaces import ISymbolicLinks
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import copying, replies, space, trees
 from filehub.protocols.ftp.arguments import unquoted, words
 from filehub.protocols.ftp.facts import parseTime
 from filehub.protocols.ftp.settings import FTPSettings, SiteCommand
 from filehub.protocols.ftp.wire import Reply
+from filehub.views import ICreationMask
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession

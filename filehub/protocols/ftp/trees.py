@@ -16,11 +16,12 @@ from filehub.errors import (
     OperationNotSupported,
     PermissionDenied,
 )
-from filehub.interfaces import IFileSystem, ILiteralView
+from filehub.interfaces import IFileSystem
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.interruptible import interruptible
 from filehub.protocols.ftp.wire import Reply
+from filehub.views import ILiteralView
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession

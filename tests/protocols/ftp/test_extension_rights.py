@@ -14,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from filehub.accounts.guard import GuardedFileSystem
 from filehub.accounts.stack import AccountView
 from filehub.errors import PermissionDenied, TooManyLinks
-from filehub.interfaces import ILiteralView
 from filehub.paths import ROOT
 from filehub.vfs.memory import MemoryTree
+from filehub.views import ILiteralView
 from tests.accounts.doubles import Events, at, connection, now, policy
 from tests.accounts.verbs import LETTERS, newTree, snapshot
 from tests.protocols.ftp.doubles import Client
