@@ -4,16 +4,13 @@ From a configuration to the server that it describes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
-from zope.interface import implementer
 
 from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, PasswordChecker
 from filehub.accounts.clientcerts import CertificateChecker
@@ -28,12 +25,12 @@ from filehub.config.ftp import ftpSettings
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.quotas import UsageService, quotasOf
-from filehub.config.schema import Mount
 from filehub.config.sources import buildSource
+from filehub.config.storages import openStorage
 from filehub.config.tftpnames import nameSettings
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
-from filehub.interfaces import IEventSink, IFileSystem, IStorage
+from filehub.interfaces import IEventSink, IStorage
 from filehub.networks import Networks
 from filehub.observers import CountingSink, LogSink, Sinks, TransferLogSink
 from filehub.paths import VirtualPath
@@ -46,10 +43,7 @@ from filehub.registry import SessionCaps, SessionRegistry
 from filehub.service import FileHubService, ListenerService
 from filehub.transfer.neighbours import Neighbours
 from filehub.vfs.claims import Claims
-from filehub.vfs.local import LocalTree
-from filehub.vfs.readonly import ReadOnlyFileSystem
 from filehub.vfs.templates import Templates, jinjaRenderer
-from filehub.vfs.web import WebServer, WebTree
 from filehub.vfs.workers import FileWorkers
 
 
@@ -94,7 +88,10 @@ class _Builder:
         )
 
     def _furnish(self, service: FileHubService) -> None:
-        storages = {mount.path: self._storage(mount) for mount in self._values.mount}
+        storages = {
+            mount.path: openStorage(self._reactor, self._workers, mount)
+            for mount in self._values.mount
+        }
         service.addStorages(storages.values())
         if self._certificates is not None:
             watch = CertificateWatch(self._reactor, self._certificates)
@@ -174,19 +171,6 @@ class _Builder:
         return Sinks(sinks), closing
 
     # --- who may do what
-
-    def _storage(self, mount: Mount) -> IStorage:
-        if not isinstance(mount.source, Path):
-            return WebTree(self._reactor, WebServer(self._reactor, mount.source.url))
-        tree = LocalTree(
-            mount.source,
-            self._workers,
-            links=mount.links,
-            partial=mount.partial,
-            fsync=mount.fsync,
-            clock=time.time,
-        )
-        return _ReadOnlyStorage(tree) if mount.read_only else tree
 
     def _portal(
         self, realm: FileHubRealm, stored: AccountSource, logins: Iterable[LoginSource]
@@ -296,20 +280,3 @@ class _Builder:
             multicast.groups,
             multicast.clients,
         )
-
-
-@implementer(IStorage)
-class _ReadOnlyStorage:
-    """A mount with C{read_only = true}."""
-
-    def __init__(self, storage: IStorage) -> None:
-        self._storage = storage
-
-    def viewFor(self, owner: str) -> IFileSystem:
-        return ReadOnlyFileSystem(self._storage.viewFor(owner))
-
-    async def sweep(self) -> None:
-        """Nothing was ever written here."""
-
-    async def close(self) -> None:
-        await self._storage.close()

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.accounts import hashes, passwords
 from filehub.accounts.guard import Denial
-from filehub.config import building
+from filehub.config import storages
 from filehub.config.building import buildService
 from filehub.config.loading import loadConfiguration
 from filehub.credentials import AccountPassword, AccountRequired, Address, PeerAddress
@@ -70,7 +70,7 @@ class BuildingCase(SynchronousTestCase):
         self.patch(hashes, "_HASHER", CHEAP)
         self.patch(passwords, "deferToThreadPool", self.threads.defer)
         self.trees = Trees()
-        self.patch(building, "LocalTree", self.trees)
+        self.patch(storages, "LocalTree", self.trees)
         self.reactor = Reactor()
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)

@@ -15,7 +15,7 @@ from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.certificates import makeSelfSigned
-from filehub.config import building, encryption
+from filehub.config import encryption, storages
 from filehub.config.building import buildService
 from filehub.config.encryption import CertificateWatch, certificatesFor, effectiveTLS
 from filehub.config.loading import loadConfiguration
@@ -105,7 +105,7 @@ class EncryptionTests(SynchronousTestCase):
         is not FTP has none.
         """
         makeSelfSigned(self.pem, ["own.example"], timedelta(days=90))
-        self.patch(building, "LocalTree", Trees())
+        self.patch(storages, "LocalTree", Trees())
         path = self.folder / "filehub.toml"
         path.write_text(
             f'[tls]\ncertificate = "{self.pem}"\n'
