@@ -143,7 +143,7 @@ class NamedTestsTests(SynchronousTestCase):
         rows = [f"T-D{n}" for n in range(1, 15)]
         rows += [f"T-P{n}" for n in range(1, 16)]
         rows += [f"T-I{n}" for n in range(1, 6)]
-        rows += [f"T-F{n}" for n in range(1, 7)]
+        rows += [f"T-F{n}" for n in range(1, 19)]
         rows += [f"R{n}" for n in range(1, 21)]
         for row in rows:
             self.assertRegex(text, rf"(?m)^{row}\b", row)

@@ -149,12 +149,20 @@ class ExampleTests(ShippedCase):
         self.assertEqual(values.tftp.write, "deny")
         self.assertEqual([each.account for each in values.network], ["netboot"])
 
+    def test_networkBoot(self) -> None:
+        """Machines with folders of their own, rules, templates and a mirror."""
+        values = self.check("network-boot").values
+        self.assertEqual((values.tftp.write, values.tftp.case), ("deny", "any"))
+        self.assertEqual([each.root for each in values.tftp.client], ["/lab"])
+        self.assertEqual(str(values.mount[1].source).partition(":")[0], "https")
+        self.assertEqual([str(path) for path in values.templates.paths], ["/boot"])
+
     def test_all(self) -> None:
         """There is no example without a test."""
         shipped("filehub.toml")
         self.assertEqual(
             sorted(path.stem for path in (ETC / "examples").iterdir()),
-            ["anonymous-mirror", "pxe-tftp", "virtual-users"],
+            ["anonymous-mirror", "network-boot", "pxe-tftp", "virtual-users"],
         )
 
 
