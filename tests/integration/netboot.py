@@ -68,6 +68,16 @@ def _kernel() -> bytes:
     return (header + code + _SPOKEN + b"\0").ljust(0x200, b"\0")
 
 
+def _script(text: str) -> bytes:
+    """A script for U-Boot, in the clothes of its images (C{image.h}, the old format)."""
+    body = struct.pack(">II", len(text), 0) + text.encode()
+    # For Linux, any CPU that is a 386, a script, not compressed.
+    kind = bytes((5, 3, 6, 0)) + b"filehub".ljust(32, b"\0")
+    sums = (0, len(body), 0, 0, zlib.crc32(body))
+    blank = struct.pack(">7I", 0x27051956, 0, *sums) + kind
+    return struct.pack(">7I", 0x27051956, zlib.crc32(blank), *sums) + kind + body
+
+
 def spoken(ramdisk: bytes) -> str:
     """The line in which the kernel reports on this ramdisk."""
     return f"{_SPOKEN.decode().strip()}{zlib.adler32(ramdisk):08x}"
@@ -108,6 +118,14 @@ class Tree:
         "boot\n"
     )
 
+    UBOOT_SCRIPT: Final = (
+        "echo FILEHUB-UBOOT ${ipaddr}\n"
+        "setenv tftpwindowsize 4\n"
+        "tftpboot 0x1000000 ramdisk\n"
+        "crc32 0x1000000 ${filesize}\n"
+        "reset\n"
+    )
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.ramdisk = content(3_000_000)
@@ -116,6 +134,7 @@ class Tree:
         (root / "ramdisk").write_bytes(self.ramdisk)
         (root / "large").write_bytes(self.largeRamdisk)
         (root / "boot.ipxe").write_text(self.IPXE_SCRIPT.format(ramdisk="large"))
+        (root / "boot.scr.uimg").write_bytes(_script(self.UBOOT_SCRIPT))
         (root / "small.ipxe").write_text(self.IPXE_SCRIPT.format(ramdisk="ramdisk"))
 
     def addPXELINUX(self) -> bool:
@@ -188,9 +207,8 @@ class Machine:
             self._process.wait(max(0.0, self._limit - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.stop()
-            raise AssertionError(
-                f"it does not boot:\n{self.console()}\n{self._daemon.log()}"
-            ) from None
+            fetched = "\n".join(map(str, self.transfers()))
+            raise AssertionError(f"it does not boot:\n{self.console()}\n{fetched}") from None
         return self.console()
 
     def transfers(self) -> list[dict[str, Any]]:
@@ -211,7 +229,8 @@ class Machine:
 
 #: A machine with a BIOS.  The display's absence brings the console to the serial port.
 BIOS: Final = ("-machine", "pc,graphics=off", "-boot", "n")
-#: Where Debian has EDK2 for QEMU.
+#: Where Debian has U-Boot and EDK2 for QEMU.
+UBOOT: Final = Path("/usr/lib/u-boot/qemu-x86/u-boot.rom")
 EDK2: Final = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 _EDK2_VARIABLES: Final = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
@@ -221,6 +240,7 @@ _BOOT_FILES: Final = {
     "pxelinux": "pxelinux.0",
     "grub": "grub/i386-pc/core.0",
     "edk2": "grub/x86_64-efi/core.efi",
+    "uboot": "boot.scr.uimg",
 }
 
 
@@ -265,36 +285,41 @@ class Room:
         # On all addresses: the answer must leave from the one that was asked.
         daemon = self._serve("wired", "udp:69", 69, "10.99.0.0/16", space.prefix)
         self._startDHCP(space)
-        wires = {
-            name: (f"tap,id=n0,ifname={name},script=no,downscript=no", f"10.99.{number}.50")
-            for number, name in enumerate(_BOOT_FILES, 1)
-        }
         present = {
             "ipxe": True,
             "pxelinux": self.tree.addPXELINUX(),
             "grub": self.tree.addGRUB("i386-pc"),
             "edk2": self.tree.addGRUB("x86_64-efi") and EDK2.exists(),
+            "uboot": UBOOT.exists(),
         }
-        for name, (wire, address) in wires.items():
-            if not present[name]:
-                continue
-            card = "virtio-net-pci,netdev=n0"
-            if name == "edk2":
-                variables = self.folder / "variables.fd"
-                shutil.copy(_EDK2_VARIABLES, variables)
-                flash = "if=pflash,format=raw"
-                machine: tuple[str, ...] = (
-                    *("-machine", "q35", "-drive", f"{flash},readonly=on,file={EDK2}"),
-                    *("-drive", f"{flash},file={variables}"),
-                )
+        for number, name in enumerate(_BOOT_FILES, 1):
+            if present[name]:
+                wire = f"tap,id=n0,ifname={name},script=no,downscript=no"
+                self._start(
+                    name, space.prefix, daemon, f"10.99.{number}.50",
+                    "-netdev", wire, "-m", "320", *self._firmware(name),
+                )  # fmt: skip
+
+    def _firmware(self, name: str) -> tuple[str, ...]:
+        """The machine that has the firmware of this name; its network is C{n0}."""
+        card = "virtio-net-pci,netdev=n0"
+        if name == "uboot":
+            # The display is not for us, but it wants one.
+            return (
+                *("-machine", "pc", "-bios", str(UBOOT), "-vga", "std"),
+                *("-device", "e1000,netdev=n0,romfile="),
+            )
+        if name == "edk2":
+            variables = self.folder / "variables.fd"
+            shutil.copy(_EDK2_VARIABLES, variables)
+            flash = "if=pflash,format=raw"
+            return (
+                *("-machine", "q35", "-drive", f"{flash},readonly=on,file={EDK2}"),
+                *("-drive", f"{flash},file={variables}"),
                 # Without the card's own ROM, the firmware has to do it itself.
-                card += ",romfile=,bootindex=1"
-            else:
-                machine = BIOS
-            self._start(
-                name, space.prefix, daemon, address, *machine, "-m", "320",
-                "-netdev", wire, "-device", card,
-            )  # fmt: skip
+                *("-device", f"{card},romfile=,bootindex=1"),
+            )
+        return (*BIOS, "-device", card)
 
     def _serve(
         self, name: str, listen: str, port: int, network: str, prefix: Sequence[str] = ()
@@ -338,7 +363,8 @@ protocols = ["tftp"]
                 [
                     *(*space.prefix, "dnsmasq", "--keep-in-foreground", "--log-facility=-"),
                     *("--conf-file=/dev/null", "--port=0", "--bind-interfaces", "--log-dhcp"),
-                    *("--leasefile-ro", "--pid-file=", *options),
+                    # Nobody has the addresses yet, so it need not wait for pings.
+                    *("--leasefile-ro", "--pid-file=", "--no-ping", *options),
                     # iPXE then waits for no other DHCP server.
                     "--dhcp-option-force=encap:175,176,1b",
                 ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,12 @@ class NetworkBootTests(ClientTestCase):
         self.assertEqual((fetched[core]["blksize"], fetched[core]["windowsize"]), (1468, 4))
         probe = machine.transfers()[0]
         self.assertEqual((probe["path"], probe["outcome"]), ("/" + core, "probed"))
+
+    def test_UBoot(self) -> None:
+        """U-Boot runs a script that fetches the ramdisk in windows and checks it."""
+        machine = self.machine("uboot", "/usr/lib/u-boot/qemu-x86/u-boot.rom")
+        checksum = f"==> {zlib.crc32(self.room.tree.ramdisk):08x}"
+        self.assertTold(machine, f"FILEHUB-UBOOT {machine.address}", checksum)
+        fetched = self.assertFetched(machine, "boot.scr.uimg", "ramdisk")
+        row = fetched["ramdisk"]
+        self.assertEqual((row["blksize"], row["windowsize"]), (1468, 4))
