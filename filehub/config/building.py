@@ -21,7 +21,7 @@ from filehub.accounts.sources import SourceChain
 from filehub.accounts.throttle import ThrottledPortal, ThrottleSettings
 from filehub.config.accounts import AccountBuilder
 from filehub.config.encryption import CertificateWatch, certificatesFor
-from filehub.config.ftp import ftpSettings
+from filehub.config.ftp import ftpSettings, virtualHosts
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.quotas import UsageService, quotasOf
@@ -216,7 +216,12 @@ class _Builder:
             ):
                 if texts:
                     ftp = FTPFactory(
-                        self._reactor, portal, settings, certificates=self._certificates, **shared
+                        self._reactor,
+                        portal,
+                        settings,
+                        certificates=self._certificates,
+                        hosts=virtualHosts(values, options, settings, portal),
+                        **shared,
                     )
                     trusted = tuple(options.trusted_proxies)
                     for index, text in enumerate(texts):

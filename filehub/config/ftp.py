@@ -4,12 +4,16 @@ From the keys of C{[ftp]} and C{[[ftp.listener]]} to what the protocol is told.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from filehub.accounts.hosted import HostPortal
 from filehub.config.encryption import effectiveTLS
 from filehub.config.listening import FTPListener
 from filehub.config.schema import Configuration
 from filehub.config.values import External
+from filehub.logins import LoginPortal
+from filehub.protocols.ftp.hosts import VirtualHost
 from filehub.protocols.ftp.profiles import withProfile
 from filehub.protocols.ftp.settings import FTPSettings
 
@@ -58,6 +62,29 @@ def ftpSettings(values: Configuration, options: FTPListener) -> FTPSettings:
         stallTimeout=limits.stall,
     )
     return withProfile(settings, options.profile, _written(values, options))
+
+
+def virtualHosts(
+    values: Configuration, options: FTPListener, settings: FTPSettings, portal: LoginPortal
+) -> list[VirtualHost]:
+    """
+    The hosts that clients of a listener may choose.
+
+    @param settings: the listener's.
+    """
+    found = []
+    for host in values.ftp.host:
+        own = settings
+        if "charset" in host.model_fields_set:
+            own = replace(own, charset=host.charset)
+        own = withProfile(own, host.profile, _written(values, options))
+        if host.banner is not None:
+            own = replace(own, banner=host.banner)
+        accounts = HostPortal(
+            portal, root=host.root, prefix=host.user_prefix, anonymous=host.anonymous
+        )
+        found.append(VirtualHost((host.name, *host.aliases), own, accounts))
+    return found
 
 
 #: Fields that a profile may change, by the key that settles them.

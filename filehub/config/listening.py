@@ -18,13 +18,16 @@ from filehub.config.values import (
     ExternalValue,
     ForeignValue,
     FTPCommandName,
+    HostName,
     MulticastValue,
     NetworkValue,
     PortRange,
     ProfileValue,
     Seconds,
     Section,
+    VirtualPathValue,
 )
+from filehub.paths import ROOT
 
 #: Who may speak for clients where a listener is behind a proxy: this machine.
 _LOOPBACK: Final = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
@@ -76,10 +79,24 @@ class Multicast(Section):
     clients: Count = 250
 
 
+class FTPHost(Section):
+    """A virtual host of all FTP listeners; what is not said is as there."""
+
+    name: HostName
+    aliases: list[HostName] = []
+    banner: str | None = None
+    root: VirtualPathValue = ROOT
+    user_prefix: str = ""
+    anonymous: bool = True
+    profile: ProfileValue | None = None
+    charset: CharsetValue = None
+
+
 class FTP(FTPListener):
     """FTP: what holds for all its listeners, and those that differ."""
 
     listener: list[FTPListener] = []
+    host: list[FTPHost] = []
 
     @property
     def variants(self) -> Iterator[tuple[tuple[str | int, ...], FTPListener]]:

@@ -136,6 +136,7 @@ def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> lis
         if mount.path in [each.path for each in values.mount[:index]]:
             complain(f"found {mount.path} a second time, expected it once", "mount", index, "path")
     _checkListeners(loaded, complain)
+    _checkHosts(loaded, complain)
     _checkAccounts(loaded, complain)
     _checkTLS(loaded, complain)
     return [text for _, text in sorted(problems)]
@@ -162,6 +163,21 @@ def _checkListeners(loaded: LoadedConfiguration, complain: Any) -> None:
         nameSettings(values.tftp)
     except ConfigurationError as error:
         complain(str(error), "tftp", "rules" if values.tftp.rules else "rule")
+
+
+def _checkHosts(loaded: LoadedConfiguration, complain: Any) -> None:
+    seen: set[str] = set()
+    points = [mount.path for mount in loaded.values.mount]
+    for index, host in enumerate(loaded.values.ftp.host):
+        for key, names in (("name", [host.name]), ("aliases", host.aliases)):
+            for name in names:
+                if name in seen:
+                    text = f"found {name!r} a second time, expected it once"
+                    complain(text, "ftp", "host", index, key)
+                seen.add(name)
+        if points and not isReachable(host.root, points):
+            text = f"found {host.root}, expected a path at or below that of a [[mount]]"
+            complain(text, "ftp", "host", index, "root")
 
 
 def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:

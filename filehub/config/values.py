@@ -216,6 +216,12 @@ def _target(value: object) -> str:
     return value
 
 
+def _hostName(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value) or value.replace(".", "").isdigit():
+        raise ValueError("expected a host name such as ftp.example.org")
+    return value.lower().removesuffix(".")
+
+
 def _foreign(value: object) -> bool | tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     if isinstance(value, bool):
         return value
@@ -238,6 +244,7 @@ CertificateRules = Annotated[tuple[CertificateRule, ...], BeforeValidator(_certi
 #: L{None} is UTF-8.
 CharsetValue = Annotated[str | None, BeforeValidator(_charset)]
 ProfileValue = Annotated[str, AfterValidator(_profile)]
+HostName = Annotated[str, AfterValidator(_hostName)]
 ExternalValue = Annotated[External, BeforeValidator(_external)]
 ForeignValue = Annotated[
     bool | tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(_foreign)

@@ -22,6 +22,7 @@ from filehub.errors import FileHubError
 from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.hosts import followServerName
 from filehub.protocols.ftp.preferences import preferred
 from filehub.protocols.ftp.security import IN_THE_CLEAR, TLS_REQUIRED
 from filehub.protocols.ftp.wire import Reply
@@ -102,6 +103,9 @@ async def REIN(session: FTPSession, argument: str) -> Reply:
     if session.tls is not None and session.tls.isCleared:
         return IN_THE_CLEAR
     session.loggedOut()
+    # The host has to be said again (RFC 7151 section 3.2.1), unless TLS says it.
+    session.adopt(session.listener.root)
+    followServerName(session)
     session.reinitialize()
     return replies.reply(220, "Ready for a new user.")
 

@@ -1,14 +1,19 @@
 """
-Who comes in: addresses in our own form, and places where nobody counts them.
+Who comes in: addresses in our own form, how the connection is set up, and places where
+nobody counts them.
 """
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IAddress
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.interfaces import IFileAccount
 from filehub.networks import canonicalHost
+from filehub.protocols.ftp.data import KEEPALIVE
 
 
 def addressOf(address: IAddress) -> Address:
@@ -20,6 +25,24 @@ def addressOf(address: IAddress) -> Address:
     except ValueError:
         pass
     return Address(host, getattr(address, "port", 0))
+
+
+def tune(transport: Any) -> None:
+    """The socket options of a control connection, if it is one over TCP."""
+    if ITCPTransport.providedBy(transport):
+        # Without this every reply waits for the client's delayed acknowledgement.
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+    if ISystemHandle.providedBy(transport):
+        handle = transport.getHandle()
+        if isinstance(handle, socket.socket) and handle.family in (
+            socket.AF_INET,
+            socket.AF_INET6,
+        ):
+            # Clients send the Telnet Synch of an ABOR, or all of it, as urgent data.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            for option, value in KEEPALIVE:
+                handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class UncountedSlot:
@@ -50,4 +73,4 @@ class UncountedSlot:
         """There are no limits."""
 
 
-__all__ = ["UncountedSlot", "addressOf"]
+__all__ = ["UncountedSlot", "addressOf", "tune"]

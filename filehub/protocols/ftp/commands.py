@@ -77,6 +77,8 @@ COMMANDS: Final = (
     _S("SMNT", "959", _ACCESS, _REQUIRED, "SMNT name: change to the root of a mount"),
     _S("REIN", "959", _ACCESS, _NONE, "REIN: log out and start again", False),
     _S("QUIT", "959", _ACCESS, _NONE, "QUIT: end the session", False),
+    _S("HOST", "7151", _ACCESS, _REQUIRED, "HOST name: which of several servers is meant", False,
+       feature="HOST", switch="virtualHosts"),
     # RFC 2228 and 4217
     _S("AUTH", "4217", _ACCESS, _REQUIRED, "AUTH TLS: encrypt the connection", False,
        feature="AUTH TLS", switch="offersTLS"),
@@ -194,7 +196,7 @@ COMMANDS: Final = (
 #: Commands that RFCs define and that do not exist here.
 # fmt: off
 REFUSED: Final = frozenset((
-    "ADAT", "CONF", "ENC", "HOST", "LPRT", "LPSV",
+    "ADAT", "CONF", "ENC", "LPRT", "LPSV",
     "MIC", "XRCP", "XRSQ", "XSEM", "XSEN",
 ))
 # fmt: on

@@ -101,6 +101,8 @@ class Listener:
     @ivar resumedHandshakes: protected data connections that resumed the TLS session
         of their control connection.
     @ivar fullHandshakes: those that did not.
+    @ivar hosts: virtual hosts by name, as sessions of this listener may choose them.
+    @ivar root: where sessions begin, before they choose one.
     @ivar base: what this is a variant of, or itself: sessions that log out return there.
     @ivar chooseVerbs: the commands that are enabled by settings.
     @ivar openData: makes a session's L{DataConnections}.
@@ -120,11 +122,13 @@ class Listener:
         "deadlines",
         "external",
         "fullHandshakes",
+        "hosts",
         "now",
         "openData",
         "portal",
         "random",
         "resumedHandshakes",
+        "root",
         "settings",
         "sink",
         "site",
@@ -154,6 +158,8 @@ class Listener:
         self.deadlines = deadlines
         self.openData = openData
         self.base = self
+        self.root = self
+        self.hosts: dict[str, Listener] = {}
         self.chooseVerbs = chooseVerbs or (lambda _: verbs)
         self._variants: dict[Hashable, Listener] = {}
         self.external = external or ExternalAddresses(
@@ -174,6 +180,12 @@ class Listener:
         else:
             self.base.fullHandshakes += 1
 
+    def become(self, settings: FTPSettings) -> None:
+        """Take these settings; for copies, before they have sessions."""
+        self.settings = settings
+        self.verbs = self.chooseVerbs(settings)
+        self._variants = {}
+
     def variant(self, wishes: Hashable, settings: Callable[[], FTPSettings]) -> Listener:
         """
         The same with other settings, for those sessions whose account wants them.
@@ -186,9 +198,7 @@ class Listener:
             if len(self._variants) >= _MAXIMUM_VARIANTS:
                 self._variants.clear()
             variant = self._variants[wishes] = copy.copy(self)
-            variant.settings = settings()
-            variant.verbs = self.chooseVerbs(variant.settings)
-            variant._variants = {}
+            variant.become(settings())
             if variant.settings.externalAddress != self.settings.externalAddress:
                 variant.external = ExternalAddresses(variant.settings.externalAddress)
         return variant

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IConsumer,
     IPushProducer,
-    ISystemHandle,
     ITCPTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -28,9 +28,10 @@ from filehub.events import ProtocolViolation
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
 from filehub.logins import LoginPortal
 from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.admission import UncountedSlot, addressOf
+from filehub.protocols.ftp.admission import UncountedSlot, addressOf, tune
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.external import ExternalAddresses
+from filehub.protocols.ftp.hosts import VirtualHost, addHosts, followServerName
 from filehub.protocols.ftp.listener import DataConnections, Listener
 from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.session import FTPSession
@@ -50,9 +51,6 @@ from filehub.transfer.tlslayer import TLSLayer
 _TURN: Final = 128
 #: Seconds for the last reply to reach the client.
 _CLOSING_TIME: Final = 10.0
-#: TCP keepalive on the control connection: transfers are long, and address
-#: translators forget silent connections.  Seconds, seconds, probes.
-_KEEPALIVE: Final = (60, 15, 5)
 
 
 @implementer(IPushProducer)
@@ -86,7 +84,7 @@ class FTPProtocol(Protocol):
         transport = self.transport
         if transport is None:
             return
-        self._tune()
+        tune(transport)
         try:
             local = addressOf(transport.getHost())
             behind = getattr(transport, "socketHost", None)
@@ -106,8 +104,10 @@ class FTPProtocol(Protocol):
         self.loggedOut()
         certificates = self.factory.listener.certificates
         if self.factory.settings.implicitTLS and certificates is not None:
+            # Whom to greet as is known when the handshake is done.
             session.encrypt(TLSSession(certificates, resumable=self.factory.resumable))
-        session.greet()
+        else:
+            session.greet()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client, in any fragmentation."""
@@ -277,6 +277,10 @@ class FTPProtocol(Protocol):
             return b""
         if tls.isOpen and not wasOpen and not self._isClosing:
             self._limit(self.factory.settings.loginTimeout, self._loginTimedOut)
+            if self._session is not None:
+                followServerName(self._session)
+                if self.factory.settings.implicitTLS:
+                    self._session.greet()
         if not self._isClearing or self._isClosing:
             return said
         if said and self._session is not None:
@@ -348,27 +352,6 @@ class FTPProtocol(Protocol):
 
     # --- the transport
 
-    def _tune(self) -> None:
-        transport: Any = self.transport
-        if ITCPTransport.providedBy(transport):
-            # Without this every reply waits for the client's delayed acknowledgement.
-            transport.setTcpNoDelay(True)
-            transport.setTcpKeepAlive(True)
-        if ISystemHandle.providedBy(transport):
-            handle = transport.getHandle()
-            if isinstance(handle, socket.socket) and handle.family in (
-                socket.AF_INET,
-                socket.AF_INET6,
-            ):
-                # Clients send the Telnet Synch of an ABOR, or all of it, as urgent data.
-                handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-                for option, value in zip(
-                    (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT),
-                    _KEEPALIVE,
-                    strict=True,
-                ):
-                    handle.setsockopt(socket.IPPROTO_TCP, option, value)
-
     def _pauseReading(self, pause: bool) -> None:
         if pause != self._isPaused and not self._isClosing and self._session is not None:
             self._isPaused = pause
@@ -402,6 +385,7 @@ class FTPFactory(Factory):
         sink: IEventSink | None = None,
         deadlines: Deadlines | None = None,
         certificates: CertificateSource | None = None,
+        hosts: Iterable[VirtualHost] = (),
     ) -> None:
         """
         @param reactor: provides L{IReactorFDSet} and L{IReactorTime}.
@@ -410,9 +394,15 @@ class FTPFactory(Factory):
         @param sessions: admits and counts sessions; without it all are let in.
         @param sink: told of transfers and violations.
         @param deadlines: shared by all listeners of a process.
+        @param hosts: which clients may choose before they log in.
         """
         self.reactor = reactor
         self.settings = settings or FTPSettings()
+        virtual = [
+            replace(each, settings=replace(each.settings, virtualHosts=True)) for each in hosts
+        ]
+        if virtual:
+            self.settings = replace(self.settings, virtualHosts=True)
         self.passivePorts = PassivePorts(self.settings.passivePorts)
         self.external = ExternalAddresses(
             self.settings.externalAddress,
@@ -432,6 +422,7 @@ class FTPFactory(Factory):
             sink=sink,
             certificates=certificates,
         )
+        addHosts(self.listener, virtual)
         self._sessions = sessions
         self._ids = itertools.count(1)
 

@@ -36,6 +36,7 @@ from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.channel import ControlChannel
 from filehub.protocols.ftp.charsets import fromCharset, toCharset
 from filehub.protocols.ftp.commands import During
+from filehub.protocols.ftp.hosts import greeting
 from filehub.protocols.ftp.languages import Language, translated
 from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
 from filehub.protocols.ftp.ongoing import OngoingTransfer
@@ -185,7 +186,7 @@ class FTPSession:
 
     def greet(self) -> None:
         """The first reply (RFC 959 5.4)."""
-        self.send(replies.reply(220, *self.listener.settings.banner.splitlines() or ("Ready.",)))
+        self.send(greeting(self))
 
     @property
     def isReady(self) -> bool:

@@ -71,6 +71,8 @@ class FTPSettings:
     @ivar tellsVersion: does CSID tell this program's version?
     @ivar maximumTreeEntries: entries that one command may work through (RMDA, DSIZ).
     @ivar maximumIdle: to which SITE IDLE may raise C{idleTimeout}.
+    @ivar virtualHosts: is there HOST?  L{FTPFactory<filehub.protocols.ftp.server.FTPFactory>}
+        sets it.
     @ivar charset: of names, until a client says C{OPTS UTF8 ON}; L{None} for UTF-8.
     @ivar announceUTF8: does FEAT say C{UTF8} where names are in it?
     @ivar backslashes: does C{\} separate names, too?
@@ -110,6 +112,7 @@ class FTPSettings:
     tellsVersion: bool = False
     maximumTreeEntries: int = 100_000
     maximumIdle: float = 7200.0
+    virtualHosts: bool = False
     charset: str | None = None
     announceUTF8: bool = True
     backslashes: bool = False

@@ -12,6 +12,7 @@ from filehub.protocols.ftp import (
     copying,
     directories,
     file_service,
+    hosts,
     identification,
     information,
     languages,
@@ -33,6 +34,7 @@ from filehub.protocols.ftp.settings import FTPSettings
 #: All of them; a test sees to it that this and L{COMMANDS} cover each other.
 FUNCTIONS: Final = {
     **access_control.VERBS,
+    **hosts.VERBS,
     **security.VERBS,
     **transfer_parameters.VERBS,
     **thirdparty.VERBS,

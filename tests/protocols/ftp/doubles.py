@@ -296,7 +296,7 @@ class Transport(StringTransport):
 
 
 #: Every command exists.
-EVERYTHING = FTPSettings(maximumMistakes=1000, tls="optional", allowFXP=True)
+EVERYTHING = FTPSettings(maximumMistakes=1000, tls="optional", allowFXP=True, virtualHosts=True)
 
 _FINAL = re.compile(rb"[2-6][0-9][0-9] ")
 
@@ -318,6 +318,7 @@ class Client:
         fileSystem: Any = None,
         sessions: Any = None,
         certificates: Any = None,
+        hosts: Iterable[Any] = (),
     ) -> None:
         self.clock = Clock()
         self.tree = MemoryTree()
@@ -331,8 +332,10 @@ class Client:
             sink=self.sink,
             sessions=sessions,
             certificates=certificates,
+            hosts=hosts,
         )
-        self.factory.listener.openData = lambda connection, listener: self.data
+        for each in (self.factory.listener, *self.factory.listener.hosts.values()):
+            each.openData = lambda connection, listener: self.data
         self.factory.listener.now = lambda: 1_700_000_000.0
         self.transport = Transport(peer, local)
         protocol = self.factory.buildProtocol(self.transport.getPeer())

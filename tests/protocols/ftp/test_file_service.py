@@ -285,7 +285,7 @@ class InformationTests(FileServiceTests):
         words = set(self.client.say("HELP").split())
         self.assertNotIn(b"AUTH", words)
         for spec in COMMANDS:
-            if spec.switch in ("offersTLS", "offersProtectedFXP"):
+            if spec.switch in ("offersTLS", "offersProtectedFXP", "virtualHosts"):
                 continue
             self.assertIn(spec.verb.encode(), words)
             self.assertEqual(

@@ -36,7 +36,7 @@ class CommandTableTests(SynchronousTestCase):
         for switch in {spec.switch for spec in COMMANDS} - {None}:
             self.assertIsInstance(getattr(FTPSettings(), switch), bool)
         off = enabledVerbs(FTPSettings(active=False))
-        missing = {"PORT", "EPRT", "AUTH", "PBSZ", "PROT", "CCC", "SSCN", "CPSV"}
+        missing = {"PORT", "EPRT", "AUTH", "PBSZ", "PROT", "CCC", "SSCN", "CPSV", "HOST"}
         self.assertEqual(set(FUNCTIONS) - set(off), missing)
         self.assertEqual(set(FUNCTIONS), set(enabledVerbs(EVERYTHING)))
 
