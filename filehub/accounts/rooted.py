@@ -20,7 +20,6 @@ from filehub.interfaces import (
     IChecksums,
     IDirectoryHandle,
     IFileSystem,
-    ILiteralView,
     IRandomAccess,
     IReadHandle,
     IServerSideCopy,
@@ -29,6 +28,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import ROOT, VirtualPath
+from filehub.views import ICreationMask, ILiteralView
 
 _T = TypeVar("_T")
 
@@ -67,13 +67,17 @@ class RootedFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
-        if interface is ILiteralView or interface in CAPABILITIES:
+        if interface in (ILiteralView, ICreationMask) or interface in CAPABILITIES:
             return self if interface(self._inner, None) is not None else None
         return None
 
     def literalView(self) -> RootedFileSystem:
         """See L{ILiteralView.literalView}."""
         return RootedFileSystem(ILiteralView(self._inner).literalView(), self._root)
+
+    def masked(self, withheld: int) -> RootedFileSystem:
+        """See L{ICreationMask.masked}."""
+        return RootedFileSystem(ICreationMask(self._inner).masked(withheld), self._root)
 
     # --- going in and coming out
 

@@ -23,12 +23,12 @@ from filehub.interfaces import (
     IClientPreferences,
     IFileAccount,
     IFileSystem,
-    ILiteralView,
     IStorage,
     ISymbolicLinks,
 )
 from filehub.paths import ROOT
 from filehub.vfs.memory import MemoryTree
+from filehub.views import ILiteralView
 from tests.accounts.doubles import at, connection, now, policy
 from tests.contract.capabilities import CapabilityContract
 from tests.contract.filesystem import FileSystemContract, ReadingContract
@@ -102,7 +102,7 @@ class RootTests(SynchronousTestCase):
 
     def test_everyVerb(self) -> None:
         """There is no verb of a guarded file system that a root forgets."""
-        for verb in GUARDED:
+        for verb in (*GUARDED, "literalView", "masked"):
             self.assertTrue(callable(getattr(RootedFileSystem, verb, None)), verb)
 
     def test_outside(self) -> None:
