@@ -9,6 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -205,6 +206,7 @@ class SessionRegistry:
                 self._log.failure("a session could not be ended")
 
 
+@lru_cache(maxsize=4096)
 def _group(host: str) -> object:
     """What one client is taken to own: an IPv4 address, or a /64."""
     try:

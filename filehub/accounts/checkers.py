@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
@@ -175,9 +176,14 @@ class NetworkChecker:
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker.requestAvatarId}."""
-        # A scope (%eth0) says where a link-local address is, not which.
-        address = ipaddress.ip_address(credentials.peer.host.partition("%")[0])
+        address = _parsed(credentials.peer.host)
         for each in self._networks:
             if address.version == each.network.version and address in each.network:
                 return succeed(each.account.encode("utf-8"))
         return fail(UnauthorizedLogin("no network lists this address"))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    # A scope (%eth0) says where a link-local address is, not which.
+    return ipaddress.ip_address(host.partition("%")[0])

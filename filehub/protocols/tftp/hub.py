@@ -141,11 +141,14 @@ class Hub:
 
     def doRead(self) -> None:
         """Serve those that are ready, and those that are again at once."""
-        alone = self._processorSeconds() - self._used < _IDLE_TURN
-        self._serve(self._epoll.poll(0, _TURN))
+        events = self._epoll.poll(0, _TURN)
         if self._discouraged:
             self._discouraged -= 1
-        elif alone:
+            self._serve(events)
+            return
+        alone = self._processorSeconds() - self._used < _IDLE_TURN
+        self._serve(events)
+        if alone:
             self._linger()
         self._used = self._processorSeconds()
 

@@ -77,8 +77,8 @@ class Sender(Session):
         #: Blocks that the source gave, and which is the first of them.
         self._stock: Sequence[Buffer] = ()
         self._stockFirst = 0
-        #: What an ACK for all that is on its way says.
-        self._expected = -1
+        #: The ACK for all that is on its way.
+        self._answer: bytes | None = None
         #: Some of what is on its way went out before.
         self._again = False
         #: It went out again because nothing came, so nobody can tell what an answer
@@ -122,15 +122,17 @@ class Sender(Session):
         An ACK or an ERROR; anything else is ignored.  An ACK may be longer than four
         octets (the variable window extension of Windows' loaders).
         """
+        if packet == self._answer:
+            self._allConfirmed(now)
+            return
         if len(packet) < wire.HEADER_LENGTH or packet[0]:
             return
         kind = packet[1]
         if kind == wire.ACK:
-            number = packet[2] << 8 | packet[3]
-            if number == self._expected:
+            if packet[: wire.HEADER_LENGTH] == self._answer:
                 self._allConfirmed(now)
             else:
-                self._acknowledged(number, now)
+                self._acknowledged(packet[2] << 8 | packet[3], now)
         elif kind == wire.ERROR:
             self._refusedBy(wire.parseError(packet))
 
@@ -291,6 +293,12 @@ class Sender(Session):
     def _transmit(self, now: float, most: int = 65536) -> None:
         """Send what the window allows."""
         first = self._next
+        at = first - self._stockFirst
+        if self._window == 1 and self.proven and 0 <= at < len(self._stock):
+            # Stop and wait: this is all there is to it.
+            self._sendBlock(first, self._stock[at])
+            self._sent(1, now)
+            return
         if not self.proven:
             self._copies += 1
             if first == 0:
@@ -304,15 +312,13 @@ class Sender(Session):
             count = int(self._last) + 1 - first
         if count <= 0:
             return
-        at = first - self._stockFirst
         if at < 0 or at + count > len(self._stock):
             if not self._restock(first, count):
                 return
             at = 0
             count = min(count, len(self._stock))
         if count == 1:
-            number = first & 0xFFFF if first < 65536 else self._number(first)
-            self.link.send(wire.packHeader(wire.DATA, number) + self._stock[at])
+            self._sendBlock(first, self._stock[at])
         else:
             taken = self._sendWindow(first, self._stock[at : at + count])
             if taken < count:
@@ -328,6 +334,10 @@ class Sender(Session):
         elif self._next < self.base + self._window and self._next <= self._last and most > count:
             # The source had less than a window at hand.
             self._transmit(now, most - count)
+
+    def _sendBlock(self, block: int, payload: Buffer) -> None:
+        number = block if block < 65536 else self._number(block)
+        self.link.send(wire.packHeader(wire.DATA, number) + payload)
 
     def _sendWindow(self, first: int, payloads: Sequence[Buffer]) -> int:
         parts: list[Buffer] = []
@@ -363,6 +373,6 @@ class Sender(Session):
             self.counts.retransmits += count
         self._next = following
         last = following - 1
-        self._expected = last if last < 65536 else self._number(last)
+        self._answer = wire.packHeader(wire.ACK, last if last < 65536 else self._number(last))
         self._sentAt = now
         self.due = now + self.roundTrip.timeout

@@ -12,10 +12,9 @@ from typing import Final
 from twisted.application.service import Service
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
@@ -60,15 +59,13 @@ DEFAULTS: Final = TFTPSettings()
 Key = tuple[SocketAddress, str]
 
 
-@implementer(IReadDescriptor)
 class _Listener:
-    """The listening socket in the reactor."""
+    """The listening socket in the hub: new requests take turns with running transfers."""
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorFDSet, sock: ListeningSocket, service: TFTPService) -> None:
+    def __init__(self, sock: ListeningSocket, service: TFTPService) -> None:
         self.socket = sock
-        self._reactor = reactor
         self._service = service
         shared = service.settings.singlePort
         self._turn = 1
@@ -76,9 +73,6 @@ class _Listener:
 
     def fileno(self) -> int:
         return self.socket.fileno()
-
-    def logPrefix(self) -> str:
-        return "TFTP"
 
     def doRead(self) -> None:
         # A look that finds nothing costs as much as a request: as many as came last time.
@@ -94,11 +88,13 @@ class _Listener:
                 self._log.failure("a TFTP request failed in a way that it must not")
         self._turn = min(2 * self._turn, _TURN)
 
+    def doWrite(self) -> None:
+        """Nobody waits for that: what does not fit into the kernel's buffer is lost."""
+
     def connectionLost(self, reason: Failure) -> None:
         """There is none to lose: an error that a reply met is to be read away."""
         if self.socket.fileno() != -1:
             self.doRead()
-            self._reactor.addReader(self)
 
 
 class TFTPService(Service):
@@ -176,7 +172,7 @@ class TFTPService(Service):
         multicast = self.settings.multicast
         if multicast is not None and not self.settings.singlePort:
             self.groups = Groups(self.clock, self._alarms, self._hub, self.settings, multicast)
-        self._reactor.addReader(listener)
+        self._hub.addReader(listener)
         self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
         self._log.info("TFTP listens on {address}", address=str(listener.socket.address))
 
@@ -192,7 +188,8 @@ class TFTPService(Service):
             running.append(exchange.whenReleased())
             exchange.refuse("server is shutting down")
         if listener is not None:
-            self._reactor.removeReader(listener)
+            if self._hub is not None:
+                self._hub.removeReader(listener)
             listener.socket.close()
         return DeferredList(running).addCallback(self._stopped)
 
@@ -220,7 +217,7 @@ class TFTPService(Service):
 
     def _bind(self) -> _Listener:
         if self._listener is None:
-            self._listener = _Listener(self._reactor, self._open(), self)
+            self._listener = _Listener(self._open(), self)
         return self._listener
 
     def _open(self) -> ListeningSocket:

@@ -342,8 +342,9 @@ class Host:
         self._site.network.requests.append(
             Datagram(packet, self.address, self.local, interface, direct)
         )
-        for reader in self._site.reactor.getReaders():
-            reader.doRead()
+        listener = self._site.service._listener
+        if listener is not None:
+            listener.doRead()
 
     def read(self, name: bytes, *options: tuple[bytes, bytes], **how: Any) -> None:
         self.ask(self.request(name, *options, **how))

@@ -431,8 +431,8 @@ class HubTests(TestCase):
         for _ in range(100):
             self.hub.doRead()
         self.assertEqual((len(self.pairs[0].story), waits), (3, [0.001]))
-        self.hub.doRead()
-        self.hub.doRead()
+        for _ in range(3):
+            self.hub.doRead()
         self.assertEqual(waits, [0.001, 0.001])
 
     def test_reading(self) -> None:
