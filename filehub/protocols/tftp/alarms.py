@@ -60,9 +60,13 @@ class Alarms:
             self._call = None
         self.next = math.inf
 
-    def expect(self, due: float) -> None:
-        """Somebody is due at this moment, which is before L{next}."""
-        self.next = due + self.TICK
+    def expect(self, due: float, tick: float = TICK) -> None:
+        """
+        Somebody is due at this moment, which is before L{next}.
+
+        @param tick: how late the call may be, in seconds.
+        """
+        self.next = due + tick
         delay = max(0.0, self.next - self._clock.seconds())
         if self._call is None:
             self._call = self._clock.callLater(delay, self._look)

@@ -110,10 +110,17 @@ class Port(ABC):
         """After anything happened: see to the timer, notice the first answer."""
         session = self.session
         if session.due < self._alarms.next:
-            self._alarms.expect(session.due)
+            self._expect()
         if session.proven and not self._proven:
             self._proven = True
             self._owner.proved()
+
+    def _expect(self) -> None:
+        session = self.session
+        if session.pausing:
+            self._alarms.expect(session.due, 0.0)
+        else:
+            self._alarms.expect(session.due)
 
 
 @implementer(IReadWriteDescriptor)
@@ -169,7 +176,7 @@ class OwnPort(Port):
             return
         # The same as _settle, which would be a tenth of the work for a block.
         if session.due < self._alarms.next:
-            self._alarms.expect(session.due)
+            self._expect()
         if session.proven and not self._proven:
             self._proven = True
             self._owner.proved()

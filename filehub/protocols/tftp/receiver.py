@@ -6,7 +6,8 @@ Theory of operation.  Blocks below C{_expected} are in the target's hands.  An A
 goes out after each window, for the last block once the target has published it, and
 for what is in order when a block is missing: once for each burst that comes after the
 gap.  A block that was there already is confirmed again only if it is from before the
-last ACK, which then was lost; also once for each burst.  While the target cannot take
+last ACK, which then was lost: so not sooner than a round trip after that; also once for
+each burst.  While the target cannot take
 more, the ACK waits.  After the last ACK the session stays for a while to repeat it.
 """
 
@@ -213,6 +214,9 @@ class Receiver(Session):
             if block == self._expected - 1:
                 self.link.send(wire.encodeAck(self._number(block)))
         elif block <= self._confirmed == self._expected - 1 and not self._complete:
+            if self.roundTrip.tooSoon(now - self._sentAt):
+                # It was on its way before the peer could have had the last ACK, or not.
+                return
             if not self._waiting and (not self._stale or block <= self._stale):
                 self.counts.retransmits += 1
                 self._acknowledge(now)

@@ -20,6 +20,8 @@ the OACK, if there is one.  What may happen:
     ever.
   - Nothing: after the timeout the last block of the window goes out once more, and
     after another one the whole window after the last ACK.
+
+Where windows lose blocks again and again, they leave in several bursts (L{Pace}).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import Final, Protocol
 from filehub.events import Outcome
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.options import Terms
+from filehub.protocols.tftp.pacing import Pace
 from filehub.protocols.tftp.session import Buffer, Link, Session
 from filehub.protocols.tftp.settings import TFTPSettings
 
@@ -66,6 +69,7 @@ class Sender(Session):
         self._source = source
         self._window = terms.window
         self._blksize = terms.blksize
+        self._pace = Pace(terms.window)
         #: Blocks to ask the source for, if it has as many at hand.
         self._batch = max(terms.window, _BATCH // terms.blksize)
         self.base = self._next = 0 if terms.answer else 1
@@ -92,8 +96,9 @@ class Sender(Session):
         self._suspicion = False
         #: Blocks below this one may have gone out twice.
         self._doubled = 0
-        #: The last ACK may have meant a gap, or not.
+        #: The last ACK may have meant a gap, or not; after so many blocks of a window.
         self._doubt = False
+        self._through = 0
         #: Timeouts since the last ACK.
         self._silences = 0
         self._waiting = False
@@ -150,9 +155,12 @@ class Sender(Session):
             self.fail(wire.ErrorCode.NOT_DEFINED, "timed out", Outcome.STALLED)
         elif self._waiting:
             self.due = self._progress + self.settings.stall
+        elif self.pausing:
+            self._transmit(now)
         elif not self.proven and not self._mayRepeatFirst():
             return
         elif self._doubt:
+            self._pace.lost(self._through)
             self._rewind(now)
         elif self._next > self._last and now - self._progress >= self.settings.linger:
             # Many clients do not send the last ACK, or send it once and are gone.
@@ -183,6 +191,8 @@ class Sender(Session):
             if not trip.shortest <= elapsed < trip.negligible:
                 trip.sample(elapsed)
             self._believable = True
+        if self._pace.watchful and not self.pausing:
+            self._pace.arrived()
         self.base = self._next
         self.proven = True
         self._progress = now
@@ -205,6 +215,7 @@ class Sender(Session):
                 return
             self._believable = False
             self._suspicion = True
+            self._pace.lost(0)
             self._rewind(now)
             return
         self.base += ahead
@@ -220,8 +231,10 @@ class Sender(Session):
                 self._transmit(now)
             if self._next > self.base:
                 self._doubt = True
+                self._through = ahead
                 self.due = now + min(trip.timeout, max(2 * trip.smoothed, self.DOUBT))
         else:
+            self._pace.lost(ahead)
             self._rewind(now)
 
     def _measureAgain(self, now: float, base: int) -> None:
@@ -235,9 +248,13 @@ class Sender(Session):
             if self._timed:
                 # For the first copy: the timeout was too short for this peer.
                 trip.sample(now - self._firstSentAt)
-        elif not self._timed:
+        elif self._timed:
+            return
+        elif base > self._doubled:
+            trip.sample(elapsed)
+        elif trip.shortest < math.inf:
             # It may be for the first copy, and then says too little.
-            trip.sample(elapsed if base > self._doubled else max(elapsed, trip.shortest))
+            trip.sample(max(elapsed, trip.shortest))
 
     def _rewind(self, now: float) -> None:
         self.counts.rewinds += 1
@@ -291,7 +308,8 @@ class Sender(Session):
             self._again = True
 
     def _transmit(self, now: float, most: int = 65536) -> None:
-        """Send what the window allows."""
+        """Send what the window allows, or one burst of it."""
+        self.pausing = False
         first = self._next
         at = first - self._stockFirst
         if self._window == 1 and self.proven and 0 <= at < len(self._stock):
@@ -299,6 +317,7 @@ class Sender(Session):
             self._sendBlock(first, self._stock[at])
             self._sent(1, now)
             return
+        most = min(most, self._pace.burst)
         if not self.proven:
             self._copies += 1
             if first == 0:
@@ -331,9 +350,13 @@ class Sender(Session):
         self._sent(count, now)
         if self._waiting:
             self.due = self._progress + self.settings.stall
-        elif self._next < self.base + self._window and self._next <= self._last and most > count:
-            # The source had less than a window at hand.
-            self._transmit(now, most - count)
+        elif self._next < self.base + self._window and self._next <= self._last:
+            if most > count:
+                # The source had less at hand.
+                self._transmit(now, most - count)
+            elif self._pace.burst < self._window:
+                self.pausing = True
+                self.due = now + self._pace.pause(self.roundTrip.smoothed)
 
     def _sendBlock(self, block: int, payload: Buffer) -> None:
         number = block if block < 65536 else self._number(block)

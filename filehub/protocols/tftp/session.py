@@ -71,6 +71,7 @@ class Session(ABC):
 
     @ivar due: when to call L{timeout}, on the clock of the C{now} arguments.
     @ivar proven: the peer has answered, so its address is not forged.
+    @ivar pausing: C{due} is about the next burst, which should not be late.
     @ivar asked: it is the peer's turn; no more packets are to be expected just now.
     @ivar notes: further facts for the record of the transfer.
     """
@@ -93,6 +94,7 @@ class Session(ABC):
         self.proven = False
         self.over = False
         self.asked = True
+        self.pausing = False
         self._modulus = 65535 if terms.rollover else 65536
         self._copies = 0
         self._repeated = False

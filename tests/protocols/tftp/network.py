@@ -29,12 +29,16 @@ class Weather:
     @ivar duplicate: that it comes twice.
     @ivar reorder: that it is overtaken by those sent within the next few delays.
     @ivar delay: seconds one way.
+    @ivar room: DATA packets that fit where the way is narrow; 0: it is wide.
+    @ivar service: seconds that each of them takes to get through there.
     """
 
     loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
     delay: float = 0.001
+    room: int = 0
+    service: float = 0.0002
 
 
 class Network:
@@ -42,6 +46,7 @@ class Network:
     Virtual time and packets on their way.
 
     @ivar sent: how many DATA packets were sent.
+    @ivar troubles: how many packets were lost, doubled or overtaken.
     """
 
     def __init__(self, seed: int = 0, weather: Weather | None = None) -> None:
@@ -49,7 +54,10 @@ class Network:
         self.random = random.Random(seed)
         self.weather = weather or Weather()
         self.sent = 0
+        self.troubles = 0
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        #: When those leave the narrow place that are in it.
+        self._narrow: list[float] = []
         self._count = 0
 
     def at(self, when: float, call: Callable[[], None]) -> None:
@@ -62,12 +70,21 @@ class Network:
         if packet[1] == wire.DATA:
             self.sent += 1
         copies = 2 if dice.random() < weather.duplicate else 1
+        self.troubles += copies - 1
         for _ in range(copies):
             if dice.random() < weather.loss:
+                self.troubles += 1
                 continue
             delay = weather.delay
+            if weather.room and packet[1] == wire.DATA:
+                self._narrow = [each for each in self._narrow if each > self.now]
+                if len(self._narrow) >= weather.room:
+                    continue
+                self._narrow.append(max([self.now, *self._narrow]) + weather.service)
+                delay += self._narrow[-1] - self.now
             if dice.random() < weather.reorder:
                 delay *= 1 + 3 * dice.random()
+                self.troubles += 1
             self.at(self.now + delay, lambda: deliver(packet))
 
     def run(self, peers: Sequence[Timed], seconds: float = 3600.0) -> None:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
+from typing import cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.events import Outcome
+from filehub.protocols.tftp.sender import Sender
 from filehub.protocols.tftp.settings import TFTPSettings
-from tests.protocols.tftp.network import Network, Weather, download, terms, upload
+from tests.protocols.tftp.network import Network, Server, Weather, download, terms, upload
 
 BAD = Weather(loss=0.05, duplicate=0.03, reorder=0.05)
 STORM = Weather(loss=0.20, duplicate=0.05, reorder=0.05)
@@ -108,6 +112,103 @@ class BadWeatherTests(SynchronousTestCase):
             began = network.now
             _, reader = download(content(367 * 64), terms(64, window), network)
             self.assertLess(reader.completed - began, 1.0)
+
+
+class EveryWeatherTests(SynchronousTestCase):
+    """
+    Two thousand networks, each with its own size, window and weather.
+    """
+
+    def setUp(self) -> None:
+        self.whole = content(32 * 80)
+        self.settings = replace(PATIENT, dally=60.0)
+
+    def weathers(self, seeds: range) -> Iterator[tuple[int, Network, bytes, int]]:
+        for seed in seeds:
+            dice = random.Random(seed)
+            weather = Weather(
+                loss=dice.choice((0.0, 0.01, 0.05, 0.2)),
+                duplicate=dice.choice((0.0, 0.02, 0.1)),
+                reorder=dice.choice((0.0, 0.05, 0.2)),
+                delay=dice.choice((0.00005, 0.001, 0.05)),
+            )
+            size = dice.randrange(dice.choice((32 * 8, 32 * 80)))
+            window = dice.choice((1, 1, 2, 3, 4, 5, 8, 16, 32, 64))
+            yield seed, Network(seed, weather), self.whole[:size], window
+
+    def checkCost(self, seed: int, network: Network, content: bytes, window: int) -> None:
+        """A packet that got lost, was doubled or overtaken costs a window at the most."""
+        again = network.sent - (len(content) // 32 + 1)
+        self.assertLessEqual(again, window * (1.2 * network.troubles + 1), seed)
+
+    def test_downloads(self) -> None:
+        """Complete and equal, to plain and to chatty clients."""
+        for seed, network, expected, window in self.weathers(range(1000)):
+            server, reader = download(
+                expected, terms(32, window), network, self.settings, chatty=seed % 3 == 0
+            )
+            self.assertEqual(bytes(reader.content), expected, seed)
+            self.assertIn(server.outcomes[0][0], (Outcome.COMPLETED, Outcome.UNCONFIRMED))
+            self.checkCost(seed, network, expected, window)
+
+    def test_uploads(self) -> None:
+        """Complete, equal and published once."""
+        for seed, network, expected, window in self.weathers(range(1000, 2000)):
+            server, writer, target = upload(expected, terms(32, window), network, self.settings)
+            self.assertEqual((bytes(target.content), target.finished), (expected, 1), seed)
+            self.assertEqual(server.outcomes, [(Outcome.COMPLETED, "")], seed)
+            self.assertTrue(writer.complete, seed)
+            self.checkCost(seed, network, expected, window)
+
+
+class NarrowTests(SynchronousTestCase):
+    """
+    A way that holds only the beginning of a window: a boot loader with few buffers, or
+    a switch between a fast and a slow link.
+    """
+
+    def transfer(self, window: int, weather: Weather, blocks: int = 2000) -> tuple[Network, Server]:
+        network = Network(5, weather)
+        whole = content(blocks * 16 + 3)
+        server, reader = download(whole, terms(16, window), network)
+        self.assertEqual(bytes(reader.content), whole)
+        self.assertEqual(server.outcomes, [(Outcome.COMPLETED, "")])
+        self.seconds = reader.completed - 100.0
+        # Whole windows are acknowledged: the agreed size was kept.
+        self.acks = reader.acks
+        return network, server
+
+    def test_paced(self) -> None:
+        """Bursts become as long as what gets through, and little is sent in vain."""
+        for window, room in ((8, 2), (16, 4), (64, 8)):
+            network, _ = self.transfer(window, Weather(room=room))
+            self.assertLess(network.sent / 2001, 1.5, (window, room))
+            self.assertLess(self.acks, 2 * 2001 / window, (window, room))
+            self.assertLess(self.seconds, 2001 * 0.0012, (window, room))
+
+    def test_wide(self) -> None:
+        """Where everything gets through, a window is one burst."""
+        network, _ = self.transfer(16, Weather(room=16))
+        self.assertEqual(network.sent, 2001)
+        self.assertLess(self.seconds, 2001 / 16 * 0.006)
+
+    def test_widened(self) -> None:
+        """When the way is wide again, so are the bursts."""
+        network = Network(5, Weather(room=4))
+        network.at(101.0, lambda: setattr(network.weather, "room", 0))
+        whole = content(40_000 * 16)
+        server, reader = download(whole, terms(16, 16), network)
+        self.assertEqual(bytes(reader.content), whole)
+        sender = cast(Sender, server.session)
+        self.assertEqual(sender._pace.burst, 16)
+
+    def test_lossesHereAndThere(self) -> None:
+        """What is lost by chance does not slow down a window."""
+        for seed in range(20):
+            network = Network(seed, Weather(loss=0.005, delay=0.0001))
+            server, reader = download(content(2000 * 16), terms(16, 16), network)
+            self.assertEqual(cast(Sender, server.session)._pace.burst, 16, seed)
+            self.assertLess(reader.completed - 100.0, 1.5, seed)
 
 
 class LongTests(SynchronousTestCase):
