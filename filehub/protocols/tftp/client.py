@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
 
 from filehub.attributes import FileAttributes
-from filehub.errors import ConnectFailed, InvalidName, TransferError
+from filehub.errors import ConnectFailed, InvalidName, PeerGone, Stalled, TransferError
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.alarms import Alarms
@@ -52,6 +53,7 @@ class TFTPClient:
         blksize: int = 1428,
         window: int = 16,
         interval: int | None = None,
+        attempts: int = 1,
     ) -> None:
         """
         @param reactor: provides L{IReactorFDSet}, L{IReactorTime}, L{IReactorThreads}.
@@ -61,6 +63,8 @@ class TFTPClient:
         @param window: blocks in a window that are asked for (RFC 7440).
         @param interval: whole seconds, 1 to 255, after which the server shall repeat at
             the latest what was not acknowledged (RFC 2349); by default its own affair.
+        @param attempts: how often a transfer begins anew, in all, if nobody answers or it
+            breaks off.
         """
         self.reactor = reactor
         self._host = host
@@ -69,6 +73,7 @@ class TFTPClient:
         self._blksize = blksize
         self._window = window
         self._interval = interval
+        self._attempts = attempts
         self.alarms = Alarms(reactor)
         self._lingering: set[Transfer] = set()
 
@@ -76,7 +81,7 @@ class TFTPClient:
         self,
         name: str,
         target: IWriteHandle,
-        progress: Progress | None = None,
+        progress: Progress | Callable[[int], object] | None = None,
         *,
         netascii: bool = False,
     ) -> int:
@@ -84,16 +89,23 @@ class TFTPClient:
         Download into a handle; returns the bytes written.  Committing is the caller's
         affair.
 
-        @param progress: its C{nbytes} grows with what was written.
+        @param progress: its C{nbytes} grows with what was written, or it is called with
+            that number.
         @param netascii: the file is a text, whose line ends become those of this machine.
         @raise NotFound: and other errors that an ERROR packet can mean, or L{Refused}.
         @raise ConnectFailed: no answer.
         @raise TransferError: it broke off.
         """
+        kept = Kept(target)
+        return await self._repeated(lambda: self._retrieve(name, kept, _teller(progress), netascii))
+
+    async def _retrieve(
+        self, name: str, kept: Kept, tell: Callable[[int], object], netascii: bool
+    ) -> int:
+        kept.again()
         transfer = await self._ask(False, name, 0, netascii=netascii)
         try:
             gate = RateGate(self.reactor, None)
-            kept = Kept(target)
             writer = BlockWriter(
                 kept,
                 gate,
@@ -102,14 +114,15 @@ class TFTPClient:
                 transfer.fail,
                 NetasciiDecoder() if netascii else None,
             )
-            counted = progress or Progress()
 
             def moved() -> None:
-                counted.nbytes = writer.nbytes
+                tell(writer.nbytes)
 
             session = Download(transfer, writer, moved, self.reactor.seconds())
             await transfer.run(session)
-            counted.nbytes = kept.written
+            tell(kept.written)
+            if kept.isShorter:
+                raise TransferError(f"{name}: it was longer at the first attempt")
             return kept.written
         except BaseException:
             transfer.abandon()
@@ -119,17 +132,23 @@ class TFTPClient:
         self,
         name: str,
         source: IReadHandle,
-        progress: Progress | None = None,
+        progress: Progress | Callable[[int], object] | None = None,
         *,
         netascii: bool = False,
     ) -> int:
         """
         Upload a file from a handle; returns the bytes of it that the server confirmed.
 
-        @param progress: its C{nbytes} grows with what was confirmed.
+        @param progress: its C{nbytes} grows with what was confirmed, or it is called with
+            that number.
         @param netascii: the file is a text, whose line ends become those of the network.
         @raise AlreadyExists: and what else L{retrieve} raises.
         """
+        return await self._repeated(lambda: self._store(name, source, _teller(progress), netascii))
+
+    async def _store(
+        self, name: str, source: IReadHandle, tell: Callable[[int], object], netascii: bool
+    ) -> int:
         attributes: FileAttributes = source.attributes
         transfer = await self._ask(True, name, attributes.size, netascii=netascii)
         try:
@@ -139,18 +158,26 @@ class TFTPClient:
                 *(Lent(source), terms.blksize, terms.window, gate, transfer.resume, transfer.fail),
             )
             reader = TranslatedReader(*way, NetasciiEncoder()) if netascii else BlockReader(*way)
-            counted = progress or Progress()
 
             def moved() -> None:
-                counted.nbytes = min(session.nbytes, attributes.size)
+                tell(min(session.nbytes, attributes.size))
 
             session = Upload(transfer, reader, moved, self.reactor.seconds())
             await transfer.run(session)
-            counted.nbytes = attributes.size
+            tell(attributes.size)
             return attributes.size
         except BaseException:
             transfer.abandon()
             raise
+
+    async def _repeated(self, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+        """Try it again if the server or the network fails, not if it is refused."""
+        for _ in range(self._attempts - 1):
+            try:
+                return await work()
+            except (ConnectFailed, PeerGone, Stalled):
+                continue
+        return await work()
 
     async def size(self, name: str) -> int | None:
         """
@@ -261,6 +288,18 @@ class TFTPClient:
     def ended(self, transfer: Transfer) -> None:
         """See L{started}."""
         self._lingering.discard(transfer)
+
+
+def _teller(progress: Progress | Callable[[int], object] | None) -> Callable[[int], object]:
+    """Whom to tell how much was moved."""
+    if callable(progress):
+        return progress
+    counted = progress if progress is not None else Progress()
+
+    def count(nbytes: int) -> None:
+        counted.nbytes = nbytes
+
+    return count
 
 
 __all__ = ["Refused", "TFTPClient"]

@@ -235,7 +235,16 @@ class Kept:
     def __init__(self, inner: IWriteHandle) -> None:
         self._inner = inner
         self.position: int = inner.position
+        self._end = self._furthest = self.position
+
+    def again(self) -> None:
+        """Everything is written once more."""
         self._end = self.position
+
+    @property
+    def isShorter(self) -> bool:
+        """Is something left of an earlier attempt, which was longer?"""
+        return self._end < self._furthest
 
     @property
     def written(self) -> int:
@@ -246,6 +255,7 @@ class Kept:
         """See L{IWriteHandle.writeAt}."""
         await self._inner.writeAt(offset, data)
         self._end = offset + len(data)
+        self._furthest = max(self._furthest, self._end)
 
     async def commit(self) -> FileAttributes:
         """All is written; no more is said to the owner's handle."""

@@ -56,12 +56,12 @@ class Effort:
     """
     What may still be done for one request.
 
-    @ivar left: steps; some millions are a second.
+    @ivar left: steps; about half a million are a second.
     """
 
     __slots__ = ("left",)
 
-    def __init__(self, steps: int = 100_000) -> None:
+    def __init__(self, steps: int = 50_000) -> None:
         self.left = steps
 
     def spend(self, steps: int) -> None:
@@ -149,6 +149,11 @@ class Pattern:
         compiler = _Compiler(text, ignoreCase)
         self._program, self._first = compiler.program, compiler.first
         self.groups = compiler.groups
+        first = self._first
+        while self._program[first].kind == "save":
+            first = self._program[first].next
+        #: It can only be found at the beginning.
+        self._anchored = self._program[first].kind == "begin"
 
     def search(self, text: str, effort: Effort, start: int = 0) -> Match | None:
         """
@@ -163,10 +168,10 @@ class Pattern:
         position = start
         while True:
             seen: set[int] = {pc for pc, _ in current}
-            if found is None:
+            if found is None and not (self._anchored and position):
                 saved = (position, *empty[1:])
                 self._follow(self._first, saved, text, position, current, seen)
-            effort.spend(len(current) + 1)
+            effort.spend(len(seen) + 1)
             letter = text[position] if position < length else ""
             following: list[tuple[int, tuple[int, ...]]] = []
             seen = set()
@@ -182,7 +187,8 @@ class Pattern:
                         self._follow(instruction.next, saved, text, after, following, seen)
             current = following
             position += 1
-            if position > length or (not current and found is not None):
+            over = found is not None or self._anchored
+            if position > length or (not current and over):
                 return Match(found) if found is not None else None
 
     def _follow(

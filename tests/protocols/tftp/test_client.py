@@ -18,7 +18,7 @@ from filehub.errors import AlreadyExists, ConnectFailed, InvalidName, NoSpace, N
 from filehub.events import TransferEnded
 from filehub.interfaces import IFileSystem
 from filehub.permissions import EVERYTHING
-from filehub.protocols.tftp import wire
+from filehub.protocols.tftp import clienttransfer, wire
 from filehub.protocols.tftp.client import Refused, TFTPClient
 from filehub.protocols.tftp.server import TFTPService
 from filehub.protocols.tftp.settings import TFTPSettings
@@ -126,6 +126,46 @@ class TransferTests(ClientCase):
             except kind:
                 continue
             self.fail(kind.__name__)
+
+    async def test_callback(self) -> None:
+        """Progress can be a function, which hears of it again and again."""
+        self.tree.putFile("/f", b"x" * 100_000)
+        heard: list[int] = []
+        await self.get(self.client(), "f", progress=heard.append)
+        self.assertEqual((heard[-1], sorted(heard)), (100_000, heard))
+        self.assertGreater(len(heard), 3)
+
+    async def test_attempts(self) -> None:
+        """What breaks off begins anew, as often as is wanted; the file is whole then."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            server.settimeout(5)
+            blocks = [b"a" * 512, b"b" * 512, b"end"]
+
+            def serve() -> int:
+                attempts = 0
+                while True:
+                    _, peer = server.recvfrom(1000)
+                    attempts += 1
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+                        port.bind(("127.0.0.1", 0))
+                        port.settimeout(5)
+                        for number, block in enumerate(blocks, 1):
+                            port.sendto(wire.dataHeader(number) + block, peer)
+                            port.recvfrom(1000)
+                            if attempts == 1 and number == 2:
+                                break
+                        else:
+                            return attempts
+
+            serving = deferToThread(serve)
+            port = server.getsockname()[1]
+            client = TFTPClient(reactor, "127.0.0.1", port, timeout=5, attempts=2)
+            # The first port closes: the kernel says so at the next packet to it.
+            self.patch(clienttransfer, "SETTINGS", TFTPSettings(stall=0.3, dally=0.05))
+            self.assertEqual(await self.get(client, "f"), b"".join(blocks))
+            self.assertEqual(await serving, 2)
+            await client.close()
 
     async def test_nobody(self) -> None:
         """Nobody listens: that is known at once."""

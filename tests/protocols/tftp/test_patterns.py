@@ -114,6 +114,21 @@ class TimeTests(SynchronousTestCase):
             Pattern(pattern).search("a" * 500 + "!", effort)
             self.assertGreater(effort.left, 0, pattern)
 
+    def test_everyStep(self) -> None:
+        """Parts that take no letter are counted too."""
+        for pattern in ("(a?){80}(b?){80}(a?){40}x", "[a-z0-9._-]{250}x"):
+            self.assertRaises(TooMuchWork, find, pattern, "ab" * 700)
+
+    def test_anchored(self) -> None:
+        """What can only be at the beginning is looked for nowhere else."""
+        for pattern in ("^b", "(^b)+", "^(b|c)"):
+            effort = Effort()
+            before = effort.left
+            self.assertIsNone(Pattern(pattern).search("a" * 1000 + "b", effort))
+            self.assertLess(before - effort.left, 20, pattern)
+        self.assertIsNotNone(find("a|^b", "ca"))
+        self.assertIsNotNone(find("(^b)?a", "ca"))
+
     def test_counted(self) -> None:
         """Steps are counted over all searches; then it is over."""
         effort = Effort(100)
