@@ -42,7 +42,7 @@ class NetworkBootTests(ClientTestCase):
     """One machine each."""
 
     #: Trial's own bound; L{Machine.booted} has a tighter one.
-    timeout = 300
+    timeout = 400
 
     def machine(self, name: str, *files: str) -> Machine:
         """
