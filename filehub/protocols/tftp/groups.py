@@ -267,12 +267,16 @@ class Groups:
         """
         if not any(name.lower() == b"multicast" for name, _ in request.options):
             return None
-        size = handle.attributes.size
+        facts = handle.attributes
+        size = facts.size
+        if facts.uniqueId is None:
+            # Made for this client alone, for all we know.
+            return None
         terms = withMulticast(request, bounds, size, b"")
         if size // terms.blksize + 1 > MAXIMUM_BLOCKS:
             return None
         key = (
-            *(account.name, path, handle.attributes.modified, size, terms.blksize),
+            *(account.name, path, facts.uniqueId, facts.modified, size, terms.blksize),
             *(datagram.local, datagram.interface),
         )
         port = self._ports.get(key)

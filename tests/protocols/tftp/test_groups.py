@@ -225,6 +225,19 @@ class SeparateTests(GroupsCase):
         self.site.account.name = "other"
         self.assertAlone(self.ask("192.0.2.2"))
 
+    def test_made(self) -> None:
+        """What a storage made for this client is for nobody else."""
+        view = self.site.view
+        openForReading = view.openForReading
+
+        async def openMade(path: Any) -> Any:
+            handle = await openForReading(path)
+            handle.attributes = handle.attributes._replace(uniqueId=None)
+            return handle
+
+        self.patch(view, "openForReading", openMade)
+        self.assertAlone(self.ask("192.0.2.1"))
+
     def test_forbidden(self) -> None:
         """Who may not read the file gets error 2, and no group to listen to."""
         self.ask("192.0.2.1").take()
