@@ -13,7 +13,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 import filehub
 from filehub.accounts.hashes import hashPassword
 from filehub.config.loading import loadConfiguration
-from filehub.protocols.ftp import commands
+from filehub.protocols.ftp import commands, replies
 
 ROOT = Path(filehub.__file__).parent.parent
 
@@ -62,6 +62,23 @@ class CoverageTests(SynchronousTestCase):
             self.assertRegex(lines[verb], r"\b(refused|planned)\b", verb)
         verbs = {word for word in lines if re.fullmatch("[A-Z]{3,4}", word)}
         self.assertEqual(verbs - {"RFC"} - commands.KNOWN, set())
+
+    def test_everyFTPReply(self) -> None:
+        """
+        C{docs/ftp-replies.rst} has a line with a test for each command, and for each reply
+        code that the source of the server names.
+        """
+        text = read("docs/ftp-replies.rst")
+        listed = re.findall(r"(?m)^([A-Z0-9]{3,8}) +``tests\.", text)
+        self.assertEqual(sorted(listed), sorted(spec.verb for spec in commands.COMMANDS))
+        codes = {int(code) for code in re.findall(r"(?m)^([1-5][0-9]{2}) .*``tests\.", text)}
+        used = set(replies.CODES.values())
+        for path in (ROOT / "filehub" / "protocols" / "ftp").glob("*.py"):
+            used |= {
+                int(code)
+                for code in re.findall(r"(?:reply|Reply)\(\s*([0-9]{3}),", path.read_text())
+            }
+        self.assertEqual(used - codes, set())
 
     def test_everyRFC913Command(self) -> None:
         """Every command of RFC 913 has a line."""
