@@ -40,14 +40,15 @@ class Deflater:
 
 class Inflater:
     """
-    Decompresses, L{PIECE} bytes at a time: a few bytes may stand for a thousand times
+    Decompresses, C{piece} bytes at a time: a few bytes may stand for a thousand times
     as many, and whoever stores them decides how fast they come.
     """
 
-    __slots__ = ("_decompressor",)
+    __slots__ = ("_decompressor", "_piece")
 
-    def __init__(self) -> None:
+    def __init__(self, piece: int = PIECE) -> None:
         self._decompressor = zlib.decompressobj()
+        self._piece = piece
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """
@@ -60,7 +61,7 @@ class Inflater:
             if decompressor.eof and data:
                 raise tooMuch()
             try:
-                piece = decompressor.decompress(data, PIECE)
+                piece = decompressor.decompress(data, self._piece)
             except zlib.error:
                 raise CorruptData("the compressed data is damaged") from None
             if piece:
@@ -71,7 +72,7 @@ class Inflater:
                     return
             else:
                 data = decompressor.unconsumed_tail
-                if not data and len(piece) < PIECE:
+                if not data and len(piece) < self._piece:
                     return
 
     def finish(self) -> None:

@@ -135,9 +135,10 @@ class Decoder:
     From the wire to a file, through all layers.
 
     @ivar step: bytes that may be fed at a time, without making others wait.
+    @ivar isSlow: may each piece that comes out have taken milliseconds?
     """
 
-    __slots__ = ("_filling", "_inflating", "_unframer", "step")
+    __slots__ = ("_filling", "_inflating", "_unframer", "isSlow", "step")
 
     def __init__(
         self,
@@ -145,10 +146,14 @@ class Decoder:
         unframer: Unframer | None = None,
         inflating: Inflating | None = None,
     ) -> None:
+        """
+        @param inflating: with an C{unframer}, makes pieces of at most L{FINE_STEP}.
+        """
         self._filling = filling
         self._unframer = unframer
         self._inflating = inflating
-        self.step = COMPRESSION_STEP if unframer is None else FINE_STEP
+        self.isSlow = unframer is not None
+        self.step = FINE_STEP if self.isSlow else COMPRESSION_STEP
 
     @property
     def isComplete(self) -> bool:
@@ -164,7 +169,9 @@ class Decoder:
 
         @raise CorruptData: this is not what a transfer of this kind looks like.
         """
-        return _gathered(self._contents(data))
+        if self._inflating is None:
+            return _gathered(self._contents(data))
+        return self._inflated(self._inflating, data)
 
     def finish(self) -> Iterator[Content]:
         """
@@ -178,14 +185,16 @@ class Decoder:
             self._unframer.finish()
         return self._filling.finish()
 
-    def _contents(self, data: bytes) -> Iterator[Content]:
-        filling, unframer = self._filling, self._unframer
-        for plain in (data,) if self._inflating is None else self._inflating.feed(data):
-            if unframer is None:
-                yield from filling.feed(plain)
-            else:
-                for element in unframer.feed(plain):
-                    yield from filling.feed(element)
+    def _inflated(self, inflating: Inflating, data: bytes) -> Iterator[Content]:
+        for plain in inflating.feed(data):
+            yield from _gathered(self._contents(plain))
+
+    def _contents(self, plain: bytes) -> Iterator[Content]:
+        if self._unframer is None:
+            yield from self._filling.feed(plain)
+        else:
+            for element in self._unframer.feed(plain):
+                yield from self._filling.feed(element)
 
 
 def _gathered(contents: Iterator[Content]) -> Iterator[Content]:

@@ -29,6 +29,7 @@ from filehub.interfaces import (
 )
 from filehub.transfer import _kernel
 from filehub.transfer.elements import Content, Decoder, Encoder, Hole
+from filehub.transfer.outgoing import TURN, Outgoing
 from filehub.transfer.progress import Progress, TransferReport
 from filehub.transfer.ratelimit import Allowance, allowance
 from filehub.transfer.stream import ByteStream
@@ -40,8 +41,6 @@ from filehub.usage import IBudgeted
 #: worker is asked less often.  Slow uploads, of which there may be many, do not get
 #: so much memory.
 FAST_STEP: Final = 1024 * 1024
-#: After so many bytes other sessions have their turn.
-TURN: Final = 1024 * 1024
 #: A smaller file is sent faster by copying.
 _SENDFILE_FROM: Final = 64 * 1024
 #: Up to this size an upload is one write, as quick as that can be.
@@ -157,7 +156,7 @@ async def sendChunks(
     if progress is None:
         progress = Progress()
     allowed = allowance(limiter)
-    outgoing = _Outgoing(stream, encoder, allowed, progress)
+    outgoing = Outgoing(stream, encoder, allowed, progress)
     try:
         async for chunk in chunks:
             await outgoing.put(chunk)
@@ -171,68 +170,6 @@ async def sendChunks(
         progress.end()
         if allowed is not None:
             allowed.giveBack()
-
-
-class _Outgoing:
-    """
-    What is sent in chunks, whatever they are chunks of: encoded, counted, within the
-    bandwidth limit, and with pauses in which others have their turn.
-    """
-
-    __slots__ = ("_allowed", "_encoder", "_progress", "_step", "_stream", "_turn")
-
-    def __init__(
-        self,
-        stream: ByteStream,
-        encoder: Translator | None,
-        allowed: Allowance | None,
-        progress: Progress,
-    ) -> None:
-        self._stream = stream
-        self._encoder = encoder
-        self._allowed = allowed
-        self._progress = progress
-        self._step = encoder.step if isinstance(encoder, Encoder) else None
-        self._turn = 0
-
-    async def put(self, chunk: bytes) -> None:
-        """Send a chunk, in steps if encoding it takes long."""
-        step = self._step
-        if step is None or len(chunk) <= step:
-            await self._put(chunk)
-            return
-        for start in range(0, len(chunk), step):
-            await self._put(chunk[start : start + step])
-            await self._stream.pause(0)
-
-    async def skip(self, length: int) -> None:
-        """The next bytes of the file are a hole."""
-        if isinstance(self._encoder, Encoder) and length:
-            await self._write(self._encoder.skip(length))
-            self._progress.nbytes += length
-
-    async def end(self) -> None:
-        """Send what the encoder held back."""
-        if self._encoder is not None:
-            await self._write(self._encoder.finish())
-
-    async def _put(self, chunk: bytes) -> None:
-        size = len(chunk)
-        data = self._encoder.feed(chunk) if self._encoder is not None else chunk
-        await self._write(data)
-        self._progress.nbytes += size
-        self._turn += size
-        if self._turn >= TURN:
-            self._turn = 0
-            await self._stream.pause(0)
-
-    async def _write(self, data: bytes) -> None:
-        if data:
-            if self._allowed is not None:
-                await self._allowed.ask(len(data), self._stream, self._progress)
-                self._allowed.use(len(data))
-            self._progress.watch(self._stream)
-            await self._stream.write(data)
 
 
 async def _sendByKernel(
@@ -267,7 +204,7 @@ async def _sendCopying(
     progress: Progress,
 ) -> None:
     step = STEP if allowed is None else min(STEP, allowed.step)
-    outgoing = _Outgoing(stream, encoder, allowed, progress)
+    outgoing = Outgoing(stream, encoder, allowed, progress)
     sparse = ISparse(source, None) if isinstance(encoder, Encoder) and encoder.skipsHoles else None
     stop = end if sparse is None else offset
     ahead: Deferred[bytes] | None = None
@@ -436,7 +373,7 @@ async def _unpack(
                 await behind.skip(content.length)
             elif marked is not None:
                 marked(content.marker, await behind.flush())
-            if turn >= TURN:
+            if turn >= TURN or (turn and decoder.isSlow):
                 turn = 0
                 await stream.pause(0)
 

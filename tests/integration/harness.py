@@ -373,14 +373,17 @@ _shared: dict[str, Site] = {}
 _failed: dict[str, str] = {}
 
 
-def sharedSite() -> Site:
+def sharedSite(kind: str = "site", **keywords: Any) -> Site:
     """
     One site for all tests that only use it; starting a daemon takes longer than most of
     them.  It runs until the tests have ended.
+
+    @param kind: those with other C{keywords} for L{Site} have other names.
     """
-    site = _shared.get("site")
+    site = _shared.get(kind)
     if site is None or not site.daemon.running:
-        site = _shared["site"] = Site(limits="per_address = 500\nper_user = 500")
+        keywords.setdefault("limits", "per_address = 500\nper_user = 500")
+        site = _shared[kind] = Site(**keywords)
     return site
 
 
@@ -504,7 +507,7 @@ class IntegrationTestCase(ClientTestCase):
     def useSite(self, site: Site) -> None:
         self.site = site
         site.daemon.trouble()
-        if site is _shared.get("site"):
+        if site in _shared.values():
             self.addCleanup(self._checkLog)
         self.work = Path(tempfile.mkdtemp(prefix=f"{self._testMethodName}-", dir=site.root))
         self.work.chmod(0o755)

@@ -209,7 +209,8 @@ def _packed(
     if records:
         stages.append(RecordMarksEncoder(newline))
     if mode == "Z":
-        return [*stages, Deflater(representation.level)], COMPRESSION_STEP
+        step = COMPRESSION_STEP if representation.level <= DEFAULT_LEVEL else FINE_STEP
+        return [*stages, Deflater(representation.level)], step
     return stages, COARSE_STEP
 
 
@@ -237,7 +238,10 @@ def decoderFor(
         unframer = RunLengthDecoder(_filler(representation))
     elif records:
         unframer = RecordMarksDecoder()
-    return Decoder(filling, unframer, Inflater() if representation.mode == "Z" else None)
+    inflater = None
+    if representation.mode == "Z":
+        inflater = Inflater() if unframer is None else Inflater(FINE_STEP)
+    return Decoder(filling, unframer, inflater)
 
 
 def _newline(representation: Representation) -> bytes | None:
