@@ -25,9 +25,10 @@ from filehub.transfer.elements import (
     Encoder,
     Lines,
 )
+from filehub.transfer.outgoing import TURN
 from filehub.transfer.pages import PAGE_FORMATS, PageDecoder, PageEncoder
 from filehub.transfer.progress import Progress
-from filehub.transfer.pump import TURN, receive, send
+from filehub.transfer.pump import receive, send
 from tests.protocols.ftp.doubles import Stream
 from tests.transfer.codecs import decoded
 
