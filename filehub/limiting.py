@@ -93,12 +93,16 @@ class RateBook:
         return found
 
     def shared(
-        self, direction: Direction, levels: Iterable[tuple[str, object]]
+        self, direction: Direction, levels: Iterable[tuple[str, object, float | None]]
     ) -> list[IRateLimiter]:
-        """The buckets of these levels, as far as they limit anything."""
+        """
+        The buckets of these levels, as far as they limit anything.
+
+        @param levels: with a rate each, if it is not for the settings to say.
+        """
         found: list[IRateLimiter] = []
-        for level, name in levels:
-            rate = self._rate(direction, level, name)
+        for level, name, own in levels:
+            rate = self._rate(direction, level, name) if own is None else own
             if rate is not None:
                 key = direction, level, name
                 bucket = self._buckets.get(key)
@@ -106,6 +110,8 @@ class RateBook:
                     if len(self._buckets) >= _REMEMBERED:
                         self._forget()
                     bucket = self._buckets[key] = TokenBucket(self._clock, rate)
+                elif bucket.rate != rate:
+                    bucket.setRate(rate)
                 found.append(bucket)
         return found
 
@@ -173,22 +179,36 @@ class SessionLimits:
         return self._limits.idle
 
     @property
+    def stall(self) -> float | None:
+        """See L{ISessionLimits.stall}."""
+        return self._limits.stall
+
+    @property
+    def sessionTime(self) -> float | None:
+        """See L{ISessionLimits.sessionTime}."""
+        return self._limits.sessionTime
+
+    @property
     def download(self) -> IRateLimiter | None:
         """See L{ISessionLimits.download}."""
-        return self._limiter("download", self._limits.download)
+        limits = self._limits
+        return self._limiter("download", limits.downloadRate, limits.download)
 
     @property
     def upload(self) -> IRateLimiter | None:
         """See L{ISessionLimits.upload}."""
-        return self._limiter("upload", self._limits.upload)
+        limits = self._limits
+        return self._limiter("upload", limits.uploadRate, limits.upload)
 
-    def _limiter(self, direction: Direction, own: IRateLimiter | None) -> IRateLimiter | None:
-        levels: list[tuple[str, object]] = [("server", "")]
+    def _limiter(
+        self, direction: Direction, rate: float | None, own: IRateLimiter | None
+    ) -> IRateLimiter | None:
+        levels: list[tuple[str, object, float | None]] = [("server", "", None)]
         network = None if self._host is None else self._book.networkOf(self._host)
         if network is not None:
-            levels.append(("network", network))
-        levels += [("group", name) for name in self._record.groups]
-        levels.append(("user", self._record.name))
+            levels.append(("network", network, None))
+        levels += [("group", name, None) for name in self._record.groups]
+        levels.append(("user", self._record.name, rate))
         limiters = self._book.shared(direction, levels)
         return combined(*limiters, self._session(direction), own)
 

@@ -18,9 +18,11 @@ from zope.interface import implementer
 
 from filehub.accounts.records import ANONYMOUS_NAME
 from filehub.credentials import Address, ConnectionInfo
+from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded
 from filehub.events import SessionEnded, SessionRefused, SessionStarted
 from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
+from filehub.networks import Network, isWithin
 
 #: The protocol whose clients do not log in.
 _LOGINLESS: Final = "tftp"
@@ -32,6 +34,9 @@ class SessionCaps:
     @ivar total: sessions at one time.
     @ivar perAddress: from one IPv4 address, or one IPv6 /64.
     @ivar perUser: of one account that has no cap of its own.
+    @ivar networks: networks and how many sessions each may have.
+    @ivar seconds: how long a session may last, of an account that does not say; from
+        its login on.
 
     Anonymous sessions are many users, and so are the machines that a network account
     stands for: they do not count for C{perUser}.  TFTP has a session per file and
@@ -41,13 +46,25 @@ class SessionCaps:
     total: int = 1000
     perAddress: int = 20
     perUser: int = 20
+    networks: tuple[tuple[Network, int], ...] = ()
+    seconds: float | None = None
 
 
 @implementer(ISessionSlot)
 class SessionSlot:
     """See L{ISessionSlot}."""
 
-    __slots__ = ("_group", "_registry", "account", "activity", "connection", "disconnect", "since")
+    __slots__ = (
+        "_deadline",
+        "_group",
+        "_registry",
+        "account",
+        "activity",
+        "connection",
+        "disconnect",
+        "networks",
+        "since",
+    )
 
     def __init__(
         self,
@@ -64,6 +81,8 @@ class SessionSlot:
         self.since = since
         self.account: str | None = None
         self.activity = ""
+        self.networks: tuple[Network, ...] = ()
+        self._deadline: Deadline | None = None
 
     def secured(self) -> None:
         """See L{ISessionSlot.secured}."""
@@ -74,9 +93,14 @@ class SessionSlot:
         self.loggedOut()
         self._registry.countIn(self.connection.protocol, account)
         self.account = account.name
+        seconds = account.limits.sessionTime
+        self._deadline = self._registry.timeFor(self, seconds)
 
     def loggedOut(self) -> None:
         """See L{ISessionSlot.loggedOut}."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         if self.account is not None:
             self._registry.countOut(self.connection.protocol, self.account)
             self.account = None
@@ -108,10 +132,12 @@ class SessionRegistry:
         self.refused: Counter[str] = Counter()
         self._clock = clock
         self._sink = sink
+        self._deadlines: Deadlines | None = None
         self._ids = itertools.count(1)
         self._slots: dict[int, SessionSlot] = {}
         self._groups: Counter[object] = Counter()
         self._users: Counter[str] = Counter()
+        self._networks: Counter[Network] = Counter()
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -136,19 +162,41 @@ class SessionRegistry:
             self._refuse(connection, "total", "Too many sessions, try again later.")
         if protocol != _LOGINLESS and self._groups[group] >= self.caps.perAddress:
             self._refuse(connection, "per address", "Too many sessions from your address.")
+        networks = () if protocol == _LOGINLESS else self._networksOf(peer.host)
+        for network, cap in networks:
+            if self._networks[network] >= cap:
+                self._refuse(connection, "per network", "Too many sessions from your network.")
         slot = SessionSlot(self, connection, group, disconnect, self._clock.seconds())
         self._slots[connection.sessionId] = slot
         if protocol != _LOGINLESS:
             self._groups[group] += 1
+        for network, _ in networks:
+            self._networks[network] += 1
+        slot.networks = tuple(network for network, _ in networks)
         if self._sink is not None:
             self._sink.emit(SessionStarted(connection))
         return slot
+
+    def _networksOf(self, host: str) -> list[tuple[Network, int]]:
+        if not self.caps.networks:
+            return []
+        return [each for each in self.caps.networks if isWithin(host, (each[0],))]
 
     def _refuse(self, connection: ConnectionInfo, reason: str, text: str) -> None:
         self.refused[reason] += 1
         if self._sink is not None:
             self._sink.emit(SessionRefused(connection, f"limit of sessions {reason}"))
         raise LimitExceeded(text)
+
+    def timeFor(self, slot: SessionSlot, seconds: float | None) -> Deadline | None:
+        """When a session is over, whatever it does; L{None} for no limit."""
+        if seconds is None:
+            seconds = self.caps.seconds
+        if seconds is None or slot.connection.protocol == _LOGINLESS:
+            return None
+        if self._deadlines is None:
+            self._deadlines = Deadlines(self._clock)
+        return self._deadlines.after(seconds, lambda: slot.disconnect("session time is over"))
 
     def countIn(self, protocol: str, account: IFileAccount) -> None:
         """
@@ -185,6 +233,10 @@ class SessionRegistry:
             self._groups[group] -= 1
             if self._groups[group] <= 0:
                 del self._groups[group]
+        for network in slot.networks:
+            self._networks[network] -= 1
+            if self._networks[network] <= 0:
+                del self._networks[network]
         if self._sink is not None:
             seconds = self._clock.seconds() - slot.since
             self._sink.emit(SessionEnded(slot.connection, account, reason, seconds))

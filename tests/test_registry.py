@@ -4,6 +4,7 @@ All sessions, and how many there may be.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -243,3 +244,44 @@ class RegistryTests(SynchronousTestCase):
         with self.assertRaises(LimitExceeded):
             registry.admit("ftp", LOCAL, LOCAL, secure=True, disconnect=self.ended.append)
         slot.leave("quit")
+
+    def test_networks(self) -> None:
+        """A network has its cap; who is in several counts in each, and leaves each."""
+        networks = (
+            (ipaddress.ip_network("192.0.2.0/24"), 3),
+            (ipaddress.ip_network("192.0.2.8/29"), 1),
+        )
+        self.registry.caps = SessionCaps(networks=networks)
+        inner = self.admit("192.0.2.9")
+        self.assertIn("your network", self.refused("192.0.2.10"))
+        self.admit("192.0.2.1")
+        self.admit("192.0.2.2")
+        self.refused("192.0.2.3")
+        self.admit("192.0.2.3", "tftp")
+        self.admit("198.51.100.1")
+        inner.leave("quit")
+        self.admit("192.0.2.10")
+
+    def test_sessionTime(self) -> None:
+        """A session is over when its time is; a new login is given new time."""
+        self.registry.caps = SessionCaps(seconds=100)
+        slot = self.admit()
+        self.clock.advance(90)
+        slot.loggedIn(_Account())
+        self.clock.advance(90)
+        slot.loggedIn(_Account("bob"))
+        self.clock.advance(90)
+        self.assertEqual(self.ended, [])
+        self.clock.advance(12)
+        self.assertEqual(self.ended, ["session time is over"])
+        slot.leave("told to")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_ownSessionTime(self) -> None:
+        """An account's own time goes before the server's."""
+        self.registry.caps = SessionCaps(seconds=100)
+        account = _Account()
+        account.limits = AccountLimits(sessionTime=10)
+        self.admit().loggedIn(account)
+        self.clock.advance(11)
+        self.assertEqual(self.ended, ["session time is over"])

@@ -171,7 +171,13 @@ class NetworkChecker:
         """
         @param protocol: only networks that list it count.
         """
-        chosen = [each for each in networks if protocol in each.protocols]
+        self._protocol = protocol
+        self._networks: list[NetworkRecord] = []
+        self.replace(networks)
+
+    def replace(self, networks: Iterable[NetworkRecord]) -> None:
+        """These are the networks from now on."""
+        chosen = [each for each in networks if self._protocol in each.protocols]
         self._networks = sorted(chosen, key=lambda each: -each.network.prefixlen)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:

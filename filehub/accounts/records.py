@@ -33,10 +33,19 @@ class AccountLimits:
 
     @ivar maximumSessions: at one time over all protocols; L{None} for the server's.
     @ivar idle: seconds; L{None} for the listener's.
+    @ivar stall: likewise.
+    @ivar sessionTime: seconds; L{None} for the server's.
+    @ivar downloadRate: bytes a second, over all sessions, of an account whose rate the
+        server's own settings do not know.
+    @ivar uploadRate: likewise.
     """
 
     maximumSessions: int | None = None
     idle: float | None = None
+    stall: float | None = None
+    sessionTime: float | None = None
+    downloadRate: float | None = None
+    uploadRate: float | None = None
     download: IRateLimiter | None = None
     upload: IRateLimiter | None = None
 

@@ -158,6 +158,20 @@ class ThrottledPortal:
         self._addresses = _Table(self._settings.window, max(1, self._settings.attempts))
         self._pairs = _Table(self._settings.window, _DOUBLINGS + 1)
 
+    def configure(self, settings: ThrottleSettings) -> None:
+        """
+        These hold from now on.  What is remembered is forgotten if it would be counted
+        in another way.
+        """
+        changed = (settings.window, settings.attempts) != (
+            self._settings.window,
+            self._settings.attempts,
+        )
+        self._settings = settings
+        if changed:
+            self._addresses = _Table(settings.window, max(1, settings.attempts))
+            self._pairs = _Table(settings.window, _DOUBLINGS + 1)
+
     def login(self, credentials: Any, mind: Any, *interfaces: type[Interface]) -> Deferred[_Login]:
         """
         See L{Portal.login}.  Every failure is a L{LoginFailed} without a clue.

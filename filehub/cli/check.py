@@ -86,7 +86,8 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
         (each.type, str(each.file or each.base or " ".join(each.command))) for each in values.source
     ]
     networks: list[tuple[str, ...]] = [
-        (str(each.address), each.account, ", ".join(each.protocols)) for each in values.network
+        (str(each.address), each.account or "", ", ".join(each.protocols or ()))
+        for each in values.network
     ]
     return [
         ("Listeners", ("protocol", "endpoint", "mode"), listeners),

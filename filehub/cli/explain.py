@@ -137,7 +137,7 @@ async def _find(loaded: LoadedConfiguration, name: str) -> AccountRecord | None:
 
     @raise ConfigurationError: it makes no sense, or cannot be looked up.
     """
-    builder = AccountBuilder(None, loaded)
+    builder = AccountBuilder(loaded)
     table = builder.table()
     found = await (table.findAnonymous() if name == ANONYMOUS_NAME else table.find(name))
     if found is not None:

@@ -5,6 +5,7 @@ From users, groups and rules, wherever they are written down, to accounts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -21,7 +22,6 @@ from filehub.accounts.records import (
 from filehub.config.loading import LoadedConfiguration, ruleOrigins
 from filehub.config.schema import Admitted, Group, Rule, User
 from filehub.errors import ConfigurationError
-from filehub.transfer.ratelimit import TokenBucket
 
 _S = TypeVar("_S", bound=Admitted)
 
@@ -31,11 +31,11 @@ class AccountBuilder:
     Makes accounts of what a configuration says.
     """
 
-    def __init__(self, clock: Any, loaded: LoadedConfiguration) -> None:
-        """
-        @param clock: an L{IReactorTime<twisted.internet.interfaces.IReactorTime>}, for rates.
-        """
-        self._clock = clock
+    def __init__(self, loaded: LoadedConfiguration) -> None:
+        self.use(loaded)
+
+    def use(self, loaded: LoadedConfiguration) -> None:
+        """This is what it says from now on."""
         self._loaded = loaded
         groups = loaded.values.group
         self._groups = {group.name: group for group in groups}
@@ -46,6 +46,10 @@ class AccountBuilder:
 
     def table(self) -> AccountTable:
         """All accounts of the file."""
+        return AccountTable(*self.records())
+
+    def records(self) -> tuple[list[AccountRecord], AccountRecord | None]:
+        """The same as values: users, and the account of anonymous logins."""
         values = self._loaded.values
         records = [
             self._record(
@@ -60,9 +64,8 @@ class AccountBuilder:
             name=ANONYMOUS_NAME,
             home=values.anonymous.home,
             rules=self._rules(values.anonymous.rule, "anonymous"),
-            limits=self._limits(),
         )
-        return AccountTable(records, anonymous if values.anonymous.enabled else None)
+        return records, anonymous if values.anonymous.enabled else None
 
     def fromStored(self, stored: StoredAccount, place: str) -> AccountRecord:
         """
@@ -90,7 +93,11 @@ class AccountBuilder:
         rules = tuple(
             PathRule(rule.path, rule.allow, f"{place}: user {user.name}") for rule in user.rule
         )
-        return self._record(user, rules, groups, tuple(groupRules))
+        record = self._record(user, rules, groups, tuple(groupRules))
+        limits = replace(
+            record.limits, downloadRate=user.download_rate, uploadRate=user.upload_rate
+        )
+        return replace(record, limits=limits)
 
     def _record(
         self,
@@ -107,6 +114,7 @@ class AccountBuilder:
             oneTimeSecret=user.one_time_secret,
             home=user.home,
             rules=rules,
+            groups=tuple(group.name for group in groups),
             groupRules=groupRules,
             certificates=user.certificate,
             requiresTLS=user.tls or any(group.tls for group in groups),
@@ -115,7 +123,7 @@ class AccountBuilder:
             admissions=tuple(
                 _admission(each) for each in (user, *groups) if _admission(each) != Admission()
             ),
-            limits=self._limits(user.sessions),
+            limits=AccountLimits(user.sessions, user.idle, user.stall, user.session_time),
             enabled=user.enabled,
         )
 
@@ -124,17 +132,6 @@ class AccountBuilder:
             PathRule(path, rule.allow, origin)
             for path, rule, origin in ruleOrigins(self._loaded, rules, *place)
         )
-
-    def _limits(self, sessions: int | None = None) -> AccountLimits:
-        limits = self._loaded.values.limits
-        return AccountLimits(
-            maximumSessions=sessions,
-            download=self._bucket(limits.download_rate),
-            upload=self._bucket(limits.upload_rate),
-        )
-
-    def _bucket(self, rate: int | None) -> TokenBucket | None:
-        return TokenBucket(self._clock, rate) if rate is not None else None
 
 
 def _admission(section: Admitted) -> Admission:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.cred.portal import Portal
@@ -16,21 +17,24 @@ from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, Password
 from filehub.accounts.clientcerts import CertificateChecker
 from filehub.accounts.passwords import PasswordVerifier
 from filehub.accounts.realm import FileHubRealm
-from filehub.accounts.records import AccountSource, LoginSource, NetworkRecord
+from filehub.accounts.records import AccountSource, LoginSource
 from filehub.accounts.sources import SourceChain
-from filehub.accounts.throttle import ThrottledPortal, ThrottleSettings
+from filehub.accounts.throttle import ThrottledPortal
 from filehub.config.accounts import AccountBuilder
 from filehub.config.encryption import CertificateWatch, certificatesFor
 from filehub.config.ftp import ftpSettings, virtualHosts
+from filehub.config.limits import networkRecords, rateSettings, sessionCaps, throttleSettings
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.quotas import UsageService, quotasOf
+from filehub.config.reloading import Reloadable, ReloadingService
 from filehub.config.sources import buildSource
 from filehub.config.storages import openStorage
 from filehub.config.tftpnames import nameSettings
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IStorage
+from filehub.limiting import RateBook
 from filehub.networks import Networks
 from filehub.observers import CountingSink, LogSink, Sinks, TransferLogSink
 from filehub.paths import VirtualPath
@@ -39,7 +43,7 @@ from filehub.protocols.rfc913.server import RFC913Factory
 from filehub.protocols.rfc913.settings import RFC913Settings
 from filehub.protocols.tftp.server import TFTPService
 from filehub.protocols.tftp.settings import MulticastSettings, TFTPSettings
-from filehub.registry import SessionCaps, SessionRegistry
+from filehub.registry import SessionRegistry
 from filehub.service import FileHubService, ListenerService
 from filehub.transfer.neighbours import Neighbours
 from filehub.vfs.claims import Claims
@@ -65,9 +69,9 @@ class _Builder:
         self._workers = FileWorkers(reactor)
         self._verifier = PasswordVerifier(reactor)
         self._sink, self._closeSinks = self._buildSinks()
-        limits = self._values.limits
-        caps = SessionCaps(limits.sessions, limits.per_address, limits.per_user)
-        self._registry = SessionRegistry(reactor, caps, self._sink)
+        self._registry = SessionRegistry(reactor, sessionCaps(self._values), self._sink)
+        self._rates = RateBook(reactor, rateSettings(self._values))
+        self._networks = NetworkChecker(networkRecords(self._values), "tftp")
         self._usage: UsageService | None = None
         self._closeSources: list[Callable[[], None]] = []
         # Read now, while root may, and from where the operator looks at the files.
@@ -96,14 +100,13 @@ class _Builder:
         if self._certificates is not None:
             watch = CertificateWatch(self._reactor, self._certificates)
             watch.setServiceParent(service)  # type: ignore[no-untyped-call]
-        accounts = AccountBuilder(self._reactor, self._loaded)
+        accounts = AccountBuilder(self._loaded)
+        file = accounts.table()
         sources = [
             buildSource(self._reactor, each, accounts.fromStored) for each in self._values.source
         ]
         self._closeSources = [each.stop for each in sources]
-        stored = SourceChain(
-            [accounts.table(), *(each.stored for each in sources if each.stored is not None)]
-        )
+        stored = SourceChain([file, *(each.stored for each in sources if each.stored is not None)])
         logins = [each.login for each in sources if each.login is not None]
         table = SourceChain([stored], logins)
         realm = FileHubRealm(
@@ -111,13 +114,34 @@ class _Builder:
             storages,
             sink=self._sink,
             claims=self._claims(service, storages),
+            limiting=self._rates.limitsFor,
             templates=self._templates(),
         )
+        door = self._portal(realm, stored, logins)
         portal = ThrottledPortal(
-            self._portal(realm, stored, logins), self._reactor, self._sink, self._throttle()
+            door,
+            self._reactor,
+            self._sink,
+            throttleSettings(self._values),
         )
-        for listener in self._listeners(portal):
+        listeners = list(self._listeners(portal))
+        for listener in listeners:
             service.addListener(listener)
+        if self._loaded.places:
+            reloadable = Reloadable(
+                self._loaded,
+                self._registry,
+                self._rates,
+                accounts,
+                file,
+                self._networks,
+                portal,
+                self._usage,
+                lambda: door.registerChecker(AnonymousChecker()),
+                [each.factory for each in listeners if isinstance(each, ListenerService)],
+            )
+            reloading = ReloadingService(self._reactor, Path(self._loaded.origin), reloadable)
+            reloading.setServiceParent(service)  # type: ignore[no-untyped-call]
 
     def _templates(self) -> Templates | None:
         """
@@ -175,28 +199,14 @@ class _Builder:
     def _portal(
         self, realm: FileHubRealm, stored: AccountSource, logins: Iterable[LoginSource]
     ) -> Portal:
-        networks = [
-            NetworkRecord(each.address, each.account, frozenset(each.protocols))
-            for each in self._values.network
-        ]
         passwords = PasswordChecker(
             stored, self._verifier, logins=logins, allowWeak=self._values.server.weak_hashes
         )
         portal = Portal(realm, [passwords, CertificateChecker(stored)])
-        portal.registerChecker(NetworkChecker(networks, "tftp"))
+        portal.registerChecker(self._networks)
         if self._values.anonymous.enabled:
             portal.registerChecker(AnonymousChecker())
         return portal
-
-    def _throttle(self) -> ThrottleSettings:
-        ban = self._values.ban
-        return ThrottleSettings(
-            delay=ban.delay,
-            attempts=ban.attempts,
-            window=ban.window,
-            duration=ban.duration,
-            exempt=tuple(ban.exempt),
-        )
 
     # --- who listens
 

@@ -234,7 +234,17 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
                 index,
                 "address",
             )
-        if network.account not in users:
+        limited = network.sessions or network.upload_rate or network.download_rate
+        if network.account is None and not limited:
+            complain("found neither an account nor a limit", "network", index, "address")
+        elif (network.account is None) != (not network.protocols):
+            complain(
+                "found one of account and protocols, expected both or none",
+                "network",
+                index,
+                "address",
+            )
+        if network.account is not None and network.account not in users:
             complain(
                 f"found {network.account!r}, expected the name of a [[user]]",
                 "network",

@@ -134,6 +134,18 @@ class UsageService(Service):
         for loop, seconds in self._loops:
             loop.start(seconds, now=False)
 
+    def configure(self, values: Configuration) -> None:
+        """These are the quotas from now on; a directory that has a new one is counted."""
+        quotas = quotasOf(values)
+        for path in self._quotas.keys() - quotas.keys():
+            self.ledger.setQuota(path, Quota())
+        for path, quota in quotas.items():
+            self.ledger.setQuota(path, quota)
+        self._quotas = quotas
+        self.ledger.owners |= ownersIn(values)
+        if self._opened:
+            self.ledger.start()
+
     def stopService(self) -> None:
         """Sessions that still end are counted."""
         super().stopService()  # type: ignore[no-untyped-call]

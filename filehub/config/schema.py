@@ -29,6 +29,7 @@ from filehub.config.values import (
     PermissionValue,
     ProfileValue,
     Rate,
+    Rated,
     Seconds,
     Section,
     SourceURL,
@@ -103,7 +104,7 @@ class Admitted(Stored):
     protocols: list[Literal["ftp", "tftp", "rfc913"]] = []
 
 
-class Group(Admitted):
+class Group(Admitted, Rated):
     """Rules that several users share."""
 
     name: NameValue
@@ -111,7 +112,7 @@ class Group(Admitted):
     rule: list[Rule] = []
 
 
-class User(Admitted):
+class User(Admitted, Rated):
     """An account."""
 
     name: NameValue
@@ -122,6 +123,9 @@ class User(Admitted):
     home: VirtualPathValue = ROOT
     enabled: bool = True
     sessions: Count | None = None
+    idle: Seconds | None = None
+    stall: Seconds | None = None
+    session_time: Seconds | None = None
     certificate: CertificateRules = ()
     tls: bool = False
     allow_fxp: ForeignValue | None = None
@@ -129,7 +133,7 @@ class User(Admitted):
     rule: list[Rule] = []
 
 
-class Anonymous(Section):
+class Anonymous(Rated):
     """The account of those who do not say who they are."""
 
     enabled: bool = False
@@ -137,15 +141,16 @@ class Anonymous(Section):
     rule: list[Rule] = []
 
 
-class Network(Section):
+class Network(Rated):
     """Clients that are known by their address."""
 
     address: NetworkValue
-    account: str
-    protocols: list[Literal["tftp"]] = Field(min_length=1)
+    account: str | None = None
+    protocols: list[Literal["tftp"]] | None = Field(default=None, min_length=1)
+    sessions: Count | None = None
 
 
-class Limits(Stored):
+class Limits(Stored, Rated):
     """How much is too much."""
 
     sessions: Count = 1000
@@ -155,8 +160,11 @@ class Limits(Stored):
     login: Seconds = 60.0
     handshake: Seconds = 30.0
     stall: Seconds = 120.0
-    upload_rate: Rate | None = None
-    download_rate: Rate | None = None
+    session_time: Seconds | None = None
+    total_upload_rate: Rate | None = None
+    total_download_rate: Rate | None = None
+    session_upload_rate: Rate | None = None
+    session_download_rate: Rate | None = None
 
 
 class Ban(Section):

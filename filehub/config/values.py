@@ -273,3 +273,10 @@ class Stored(Section):
 
     quota: Size | None = None
     quota_files: Count | None = None
+
+
+class Rated(Section):
+    """A table that says how fast files move, bytes a second."""
+
+    upload_rate: Rate | None = None
+    download_rate: Rate | None = None

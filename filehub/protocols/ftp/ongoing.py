@@ -123,6 +123,12 @@ def isArmed(session: FTPSession) -> bool:
     return session.data is not None and session.data.isArmed
 
 
+def _patience(session: FTPSession) -> float:
+    """Seconds without a byte: the account's, or the listener's."""
+    own = None if session.account is None else session.account.limits.stall
+    return session.listener.settings.stallTimeout if own is None else own
+
+
 def begin(
     session: FTPSession, verb: str, path: VirtualPath, direction: Direction | None
 ) -> OngoingTransfer:
@@ -132,7 +138,7 @@ def begin(
         verb,
         path,
         direction,
-        Progress(listener.deadlines, listener.settings.stallTimeout),
+        Progress(listener.deadlines, _patience(session)),
         listener.deadlines.seconds(),
     )
     session.slot.doing(f"{verb} {path}")
