@@ -47,7 +47,7 @@ from filehub.registry import SessionRegistry
 from filehub.service import FileHubService, ListenerService
 from filehub.transfer.neighbours import Neighbours
 from filehub.vfs.claims import Claims
-from filehub.vfs.templates import Templates, jinjaRenderer
+from filehub.vfs.templates import Render, Templates, jinjaRenderer
 from filehub.vfs.workers import FileWorkers
 
 
@@ -76,6 +76,8 @@ class _Builder:
         self._closeSources: list[Callable[[], None]] = []
         # Read now, while root may, and from where the operator looks at the files.
         self._certificates = certificatesFor(self._values)
+        self._names = nameSettings(self._values.tftp)
+        self._render = self._renderer()
 
     def build(self) -> FileHubService:
         return FileHubService(
@@ -143,24 +145,32 @@ class _Builder:
             reloading = ReloadingService(self._reactor, Path(self._loaded.origin), reloadable)
             reloading.setServiceParent(service)  # type: ignore[no-untyped-call]
 
-    def _templates(self) -> Templates | None:
+    def _renderer(self) -> Render | None:
         """
-        @raise ConfigurationError: they are wanted, and Jinja2 is missing.
+        @raise ConfigurationError: templates are wanted, and Jinja2 is missing.
         """
-        wanted = self._values.templates
-        if not wanted.paths:
+        if not self._values.templates.paths:
             return None
         try:
-            render = jinjaRenderer()
+            return jinjaRenderer()
         except ImportError:
             where = self._loaded.originOf(("templates", "paths"))
             raise ConfigurationError(
                 f"{where}: templates.paths: found no Jinja2, expected filehub[templates]"
                 " to be installed"
             ) from None
+
+    def _templates(self) -> Templates | None:
+        wanted = self._values.templates
+        if self._render is None:
+            return None
         neighbours = Neighbours(self._reactor.seconds)
         return Templates(
-            render, self._workers, wanted.paths, suffix=wanted.suffix, findMAC=neighbours.find
+            self._render,
+            self._workers,
+            wanted.paths,
+            suffix=wanted.suffix,
+            findMAC=neighbours.find,
         )
 
     def _claims(
@@ -279,7 +289,7 @@ class _Builder:
             portRange=(ports.start, ports.stop - 1) if ports is not None else None,
             maximumBlksize=tftp.blksize,
             maximumWindow=tftp.windowsize,
-            names=nameSettings(tftp),
+            names=self._names,
             multicast=self._multicastSettings(),
         )
 

@@ -12,6 +12,7 @@ own, yet they run in a sandbox, in a worker, with bounds on source, result and t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,6 +106,10 @@ def jinjaRenderer() -> Render:
             compiled.popitem(last=False)
         return b"".join(pieces)
 
+    # What Jinja2 imports when it is first needed is needed now: later there may be a chroot.
+    for source in ("{{ x }}", "{{ x.y }}"):
+        with contextlib.suppress(TemplateError):
+            render(source, {"x": 1})
     return render
 
 

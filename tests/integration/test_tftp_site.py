@@ -5,9 +5,12 @@ case, templates, and files of a web server; and tftpd-hpa's own reading of its m
 
 from __future__ import annotations
 
+import pwd
+import shutil
 import socket
 import subprocess
 import sysconfig
+import tempfile
 from pathlib import Path
 
 from filehub.config.tftpnames import TFTPRule
@@ -16,6 +19,7 @@ from filehub.protocols.tftp.mapfile import rulesOf
 from filehub.protocols.tftp.rules import Caller, RuleSet
 from tests.integration.harness import (
     ClientTestCase,
+    Daemon,
     IntegrationTestCase,
     boundPorts,
     content,
@@ -173,3 +177,52 @@ class SiteTests(IntegrationTestCase):
                             (f"{ftp}/made/plain.j2", 78)):  # fmt: skip
             done = self.run_("curl", "-sS", "-o", "/dev/null", url, succeeds=False)
             self.assertEqual(done.returncode, status, url)
+
+
+class ChrootTests(ClientTestCase):
+    def test_chroot(self) -> None:
+        """
+        Under twistd's --chroot, as nobody: the map file is read before, from outside, and
+        what is made is made inside.
+        """
+        self.requireRoot()
+        folder = Path(tempfile.mkdtemp(prefix="filehub-chroot-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o755)
+        nobody = pwd.getpwnam("nobody")
+        (folder / "srv" / "made").mkdir(parents=True)
+        (folder / "tmp").mkdir()
+        (folder / "etc").mkdir()
+        (folder / "etc" / "passwd").write_text(
+            f"nobody:x:{nobody.pw_uid}:{nobody.pw_gid}::/:/bin/false\n"
+        )
+        (folder / "etc" / "group").write_text(f"nogroup:x:{nobody.pw_gid}:\n")
+        (folder / "srv" / "made" / "f.j2").write_text("for {{ client.address }}")
+        (folder / "srv" / "made" / "bad.j2").write_text("{{ nothing }}")
+        table = self.local / "tftpd.map"
+        table.write_text("r ^alias made\n")
+        udp = freePort(socket.SOCK_DGRAM)
+        configuration = self.local / "filehub.toml"
+        configuration.write_text(
+            f'[tftp]\nlisten = ["udp:{udp}:interface=127.0.0.1"]\nrules = "{table}"\n'
+            '[[mount]]\npath = "/"\nsource = "file:///srv"\n[templates]\npaths = ["/"]\n'
+            '[[user]]\nname = "netboot"\n[[user.rule]]\npath = "/"\nallow = "er"\n'
+            '[[network]]\naddress = "127.0.0.0/8"\naccount = "netboot"\nprotocols = ["tftp"]\n'
+        )
+        daemon = Daemon(
+            folder, ["--config", str(configuration)], tcp=[], udp=[udp],
+            options=["--nodaemon", "--pidfile=", f"--chroot={folder}",
+                     f"--uid={nobody.pw_uid}", f"--gid={nobody.pw_gid}"],
+        )  # fmt: skip
+        self.addCleanup(daemon.stop)
+        for name, answer in (
+            (b"alias/f", b"\0\3\0\1for 127.0.0.1"),
+            (b"made/bad", b"\0\5\0\0the file cannot be made\0"),
+        ):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.sendto(b"\0\1%s\0octet\0" % name, ("127.0.0.1", udp))
+                packet, peer = client.recvfrom(2000)
+                client.sendto(b"\0\4\0\1", peer)
+            self.assertEqual(packet, answer)
+        self.assertNotIn("Traceback", daemon.log())
