@@ -1,11 +1,12 @@
 """
-What transfers share: rates of an account, open files.
+What transfers share: rates of an account, open files, a line in the log.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.events import Outcome
@@ -118,3 +119,15 @@ class OpenFileTests(SynchronousTestCase):
         self.assertTrue(opened[0].closed)
         outcomes = {event.outcome for event in site.events.transfers}
         self.assertEqual(outcomes, {Outcome.COMPLETED})
+
+
+class MissTests(SynchronousTestCase):
+    def test_summary(self) -> None:
+        """Names that are not there are debug lines, and one line for all of them in a while."""
+        site = Site()
+        with capturedLogs() as records:
+            for number in range(12):
+                site.client(port=50000 + number).read(b"pxelinux.cfg/%d" % number)
+            site.advance(25.0, 1.0)
+        levels = [(each["log_level"], each.get("count")) for each in records]
+        self.assertEqual(levels, [(LogLevel.debug, None)] * 12 + [(LogLevel.info, 12)])
