@@ -72,6 +72,7 @@ class TLSSession:
         DER; L{None} if nothing.
     @ivar isSpent: has an upload used a ticket without bringing the client a new one?
     @ivar early: on a data connection that no transfer has asked for yet.
+    @ivar isUnbound: has a data connection come without resuming the session?
     @ivar isCleared: does the control connection go on in the clear (CCC)?
     """
 
@@ -82,6 +83,7 @@ class TLSSession:
         "early",
         "isCleared",
         "isSpent",
+        "isUnbound",
         "serverName",
     )
 
@@ -94,6 +96,7 @@ class TLSSession:
         self.clientCertificate: bytes | None = None
         self.isCleared = False
         self.isSpent = False
+        self.isUnbound = False
         self.early: EarlyHandshake | None = None
         self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
         source.prepare(self.context)

@@ -186,6 +186,30 @@ class HandshakeTests(TLSTestCase):
         self.assertIn(b"RENEGOTIATING", done.stdout)
         self.assertIn(b"no renegotiation", done.stdout)
 
+    def openssl(self, *options: str, stdin: str = "Q\n") -> bytes:
+        """What C{openssl s_client} says of a handshake."""
+        openssl = self.requireClient("openssl")
+        return self.run_(
+            openssl, "s_client", "-connect", f"127.0.0.1:{self.site.ftp}", "-starttls", "ftp",
+            *options, stdin=stdin, succeeds=False,
+        ).stdout  # fmt: skip
+
+    def test_oldProtocols(self) -> None:
+        """T-T12: nothing older than TLS 1.2, no cipher without forward secrecy and AEAD."""
+        for options in (
+            ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
+            ("-tls1_2", "-cipher", "AES128-SHA:AES128-GCM-SHA256:@SECLEVEL=0"),
+            ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA256"),
+        ):
+            self.assertRegex(self.openssl(*options), rb"alert (protocol version|handshake fail)")
+        self.assertIn(b"Cipher is ECDHE-", self.openssl("-tls1_2"))
+        self.assertIn(b"Compression: NONE", self.openssl("-tls1_2"))
+
+    def test_earlyData(self) -> None:
+        """T-T11: no ticket allows commands before the handshake, which could be replayed."""
+        said = self.openssl("-tls1_3", "-ign_eof", stdin="QUIT\n")
+        self.assertIn(b"Max Early Data: 0\n", said)
+
 
 class EndingTests(TLSTestCase):
     """R5: how a TLS data connection ends is the truth about the file."""
@@ -219,6 +243,27 @@ class EndingTests(TLSTestCase):
             self.assertEqual(code, 226)
             self.assertSameContent((self.work / "new").read_bytes(), self.data[:300_000])
             (self.work / "new").unlink()
+
+    def test_notWaitedFor(self) -> None:
+        """A client that never answers our close_notify gets its 226 all the same."""
+        ftp = self.login()
+        with ftp.passive() as plain:
+            self.assertEqual(ftp.command("RETR file").code, 150)
+            data = ftp.protect(plain)
+            self.assertSameContent(drain(data), self.data)
+            ftp.final(226)
+
+    def test_empty(self) -> None:
+        """An empty file arrives; a connection that is closed before TLS is none."""
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            ftp = self.login(version)
+            self.assertEqual(ftp.store("STOR empty", b"").code, 226)
+            self.assertEqual((self.work / "empty").read_bytes(), b"")
+            with ftp.passive() as plain:
+                self.assertEqual(ftp.command("STOR nothing").code, 150)
+                plain.close()
+            self.assertIn(ftp.final().code, (425, 426, 522))
+            self.assertNothingLeft(self.work, "empty", "file")
 
     def test_downloadsEndCleanly(self) -> None:
         """A download ends with close_notify: L{RawFTP.protect} would fail on a bare FIN."""

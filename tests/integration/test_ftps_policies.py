@@ -109,6 +109,16 @@ class CertificateTests(TLSTestCase):
         until(refused, "the new list is used")
         self.shown(self.eve)
 
+    def test_authorityNames(self) -> None:
+        """Old devices choose their certificate by the names that the server sends."""
+        openssl = self.requireClient("openssl")
+        for version in ("-tls1_2", "-tls1_3"):
+            done = self.run_(
+                openssl, "s_client", "-connect", f"127.0.0.1:{self.site.ftp}", "-starttls",
+                "ftp", version, stdin="Q\n", succeeds=False,
+            )  # fmt: skip
+            self.assertIn(b"Acceptable client certificate CA names\nCN = Test CA\n", done.stdout)
+
     def test_curl(self) -> None:
         """curl logs in by certificate."""
         curl = self.requireClient("curl")

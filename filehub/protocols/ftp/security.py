@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from twisted.logger import Logger
+
 from filehub.errors import ProtectionRequired
 from filehub.events import Direction
 from filehub.protocols.ftp import replies
@@ -20,6 +22,8 @@ from filehub.transfer.tls import TLSReceiver, TLSSender, TLSSession
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
     from filehub.protocols.ftp.settings import FTPSettings
+
+_log: Final = Logger()
 
 #: Mechanisms of AUTH, and whether data connections are protected from then on
 #: (RFC 4217 says no; the old C{SSL} and C{TLS-P} meant yes).
@@ -174,7 +178,7 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
             stream.onMissingCloseNotify = onMissing
         listener.countTLS(resumed=stream.resumed)
         if not stream.resumed and not channels.isForeign:
-            problem = _doubtsAbout(stream, identity, settings)
+            problem = _doubtsAbout(stream, identity, settings, session.slot.connection.sessionId)
             if problem is not None:
                 # An end that is no accident: clients then look for the reply.
                 await stream.finish()
@@ -185,7 +189,10 @@ async def openData(session: FTPSession, direction: Direction | None) -> ByteStre
 
 
 def _doubtsAbout(
-    stream: TLSSender | TLSReceiver, identity: TLSSession, settings: FTPSettings
+    stream: TLSSender | TLSReceiver,
+    identity: TLSSession,
+    settings: FTPSettings,
+    sessionId: int,
 ) -> ProtectionRequired | None:
     """
     What is wrong with a data connection that does not resume the control connection's
@@ -193,6 +200,12 @@ def _doubtsAbout(
     """
     if settings.tlsSessions == "require":
         return ProtectionRequired("the control connection's TLS session must be resumed")
+    if settings.tlsSessions == "prefer" and not identity.isUnbound:
+        identity.isUnbound = True
+        _log.info(
+            "data connections of session {sessionId} do not resume its TLS session",
+            sessionId=sessionId,
+        )
     if identity.clientCertificate not in (None, stream.clientCertificate):
         return ProtectionRequired("the control connection's client certificate is needed")
     return None
