@@ -159,7 +159,8 @@ class NamedTestsTests(SynchronousTestCase):
         text = read("docs/reliability-rows.rst")
         rows = [f"T-D{n}" for n in range(1, 15)]
         rows += [f"T-P{n}" for n in range(1, 16)]
-        rows += [f"T-I{n}" for n in range(1, 6)]
+        rows += [f"T-T{n}" for n in range(1, 18)]
+        rows += [f"T-I{n}" for n in range(1, 8)]
         rows += [f"T-F{n}" for n in range(1, 19)]
         rows += [f"R{n}" for n in range(1, 21)]
         for row in rows:
@@ -193,6 +194,10 @@ class LinkTests(SynchronousTestCase):
 
 class UnitTests(SynchronousTestCase):
     """C{etc/filehub.service}."""
+
+    def test_noCore(self) -> None:
+        """T-T17: the private key is in memory, so no memory is written to a file."""
+        self.assertIn("\nLimitCORE=0\n", read("etc/filehub.service"))
 
     def test_noPidFile(self) -> None:
         """No process that is still root writes a file where others may put links."""

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,10 +25,15 @@ VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 class MemoryClient:
     """A client of Python's own C{ssl} module, without sockets."""
 
-    def __init__(self, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        session: ssl.SSLSession | None = None,
+        name: str | None = "localhost",
+    ) -> None:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(
-            self.incoming, self.outgoing, server_hostname="localhost", session=session
+            self.incoming, self.outgoing, server_hostname=name, session=session
         )
         self.done = False
         self.refusal = ""
@@ -156,6 +162,25 @@ class TLSReceiverTests(SynchronousTestCase):
             self.assertFalse(self.receiver(mine, MemoryClient(context))[0].resumed)
 
         self.eachVersion(check)
+
+    def test_nameOfTheControlConnection(self) -> None:
+        """Data connections that name no server get the control connection's certificate."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        makeSelfSigned(folder / "a.pem", ["first.example"], timedelta(days=30))
+        makeSelfSigned(folder / "b.pem", ["localhost"], timedelta(days=30))
+        store = CertificateStore(folder)
+        second = store._loaded.certificates[1].chain[0].public_bytes(Encoding.DER)
+        context = self.clientContext(ssl.TLSVersion.TLSv1_3)
+        session = TLSSession(store)
+        self.assertEqual(self.control(session, context).tls.getpeercert(True), second)
+        self.assertEqual(session.serverName, b"localhost")
+        client = MemoryClient(context, name=None)
+        self.receiver(session, client)
+        self.assertEqual(client.tls.getpeercert(True), second)
+        other = MemoryClient(context, name=None)
+        self.receiver(TLSSession(store), other)
+        self.assertNotEqual(other.tls.getpeercert(True), second)
 
     def test_uploadClientGetsNoTicketBeforeItIsDone(self) -> None:
         """After the handshake not one byte goes to an uploading client until it says the end."""
