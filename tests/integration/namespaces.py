@@ -42,16 +42,20 @@ class Namespace:
         )
         self.process = self._holder.pid
         self._path = f"/proc/{self.process}/ns/net"
-        ours = os.readlink("/proc/self/ns/net")
-        until(
-            lambda: self._holder.poll() is not None or os.readlink(self._path) != ours,
-            "a network namespace",
-        )
+        until(self._settled, "a network namespace")
         if self._holder.poll() is not None:
             _, reason = self._holder.communicate()
             raise SkipTest(f"no network namespace: {reason.decode(errors='replace').strip()}")
         self.prefix = ["nsenter", f"--net={self._path}", "--"]
         self.ip("link", "set", "lo", "up")
+
+    def _settled(self) -> bool:
+        """Is the process in a network of its own, or has it failed?"""
+        try:
+            theirs = os.readlink(self._path)
+        except OSError:
+            return self._holder.poll() is not None
+        return theirs != os.readlink("/proc/self/ns/net")
 
     def ip(self, *arguments: str) -> None:
         """
