@@ -105,8 +105,9 @@ class NameChanged(Event):
     The name space changed.
 
     @ivar verb: C{"makeDirectory"}, C{"removeDirectory"}, C{"removeFile"},
-        C{"rename"} or C{"setAttributes"}.
-    @ivar target: the new path of a rename.
+        C{"rename"}, C{"setAttributes"}, C{"makeLink"}, C{"copy"} or C{"combine"} (parts
+        that became this file).
+    @ivar target: the new path of a rename, and of a copy.
     """
 
     account: str

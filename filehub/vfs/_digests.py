@@ -1,6 +1,9 @@
 """
-Checksums of files on disk: computed step by step in the workers, a few files at a
+Checksums of files on disk: computed step by step in the workers, a few steps at a
 time, and remembered for as long as the file is what it was.
+
+Those that are being computed take turns: who wants the checksum of a small file does not
+wait for that of a large one.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from filehub.vfs._openfile import OpenFile
 
 #: How much is digested in one piece of work: some ten milliseconds.
 STEP: Final = 8 * 1024 * 1024
-#: Files that are read at the same time, so that transfers find a worker.
+#: Steps at the same time, so that transfers find a worker.
 AT_ONCE: Final = 2
 #: Results that are kept, some 150 bytes each.
 REMEMBERED: Final = 4096
@@ -107,16 +110,26 @@ class Digests:
         if known is not None:
             self._known.move_to_end(key)
             return known
-        await self._turns.acquire()
-        try:
-            await _feed(digest, file, offset, length)
-        finally:
-            self._turns.release()
+        await self._feed(digest, file, offset, length)
         result = digest.result()
         after = await file.work(os.fstat, file.descriptor)
         if _key(after, *key[5:]) == key and self._clock() - after.st_ctime >= SETTLED:
             self._remember(key, result)
         return result
+
+    async def _feed(self, digest: Digest, file: OpenFile, offset: int, length: int | None) -> None:
+        while length is None or length > 0:
+            wanted = STEP if length is None else min(length, STEP)
+            await self._turns.acquire()
+            try:
+                got = await file.work(digest.update, file.descriptor, offset, wanted)
+            finally:
+                self._turns.release()
+            if not got:
+                break
+            offset += got
+            if length is not None:
+                length -= got
 
     def _remember(self, key: _Key, result: bytes) -> None:
         self._known[key] = result
@@ -135,15 +148,3 @@ def _key(status: os.stat_result, algorithm: str, offset: int, length: int | None
         offset,
         length,
     )
-
-
-async def _feed(digest: Digest, file: OpenFile, offset: int, length: int | None) -> None:
-    """Step by step, so that one long file does not keep a worker."""
-    while length is None or length > 0:
-        wanted = STEP if length is None else min(length, STEP)
-        got = await file.work(digest.update, file.descriptor, offset, wanted)
-        if not got:
-            break
-        offset += got
-        if length is not None:
-            length -= got

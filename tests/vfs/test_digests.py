@@ -89,21 +89,46 @@ class DigestTests(OnDisk):
         self.assertIn(hashlib.md5(b"a").digest(), tree.digests._known.values())
 
     def test_turns(self) -> None:
-        """A few files at a time; who breaks off lets the next one in, and leaves nothing open."""
+        """A few steps at a time, by turns: a small file does not wait for large ones."""
+        self.patch(_digests, "STEP", 10)
+        for name in "abc":
+            self.write(b"x" * 1000, name)
+        self.write(b"x" * 10, "small")
+        workers = HeldWorkers()
+        sums = IChecksums(self.makeTree(workers).viewFor("ann"))
+        workers.holds = True
+        running = {
+            name: Deferred.fromCoroutine(sums.digest(at(name), "md5"))
+            for name in ("a", "b", "c", "small")
+        }
+        for _ in running:
+            workers.step()
+        for _ in range(20):
+            self.assertLessEqual(len(workers.held), _digests.AT_ONCE + 1)
+            workers.step()
+        self.assertEqual(
+            self.successResultOf(running.pop("small")), hashlib.md5(b"x" * 10).digest()
+        )
+        for each in running.values():
+            self.assertNoResult(each)
+        while workers.held:
+            workers.step()
+        for each in running.values():
+            self.assertEqual(self.successResultOf(each), hashlib.md5(b"x" * 1000).digest())
+
+    def test_brokenOff(self) -> None:
+        """Who breaks off, running or waiting, makes way for others and leaves nothing open."""
+        self.patch(_digests, "STEP", 10)
         self.write(b"x" * 100)
         workers = HeldWorkers()
-        tree = self.makeTree(workers)
-        sums = IChecksums(tree.viewFor("ann"))
+        sums = IChecksums(self.makeTree(workers).viewFor("ann"))
         workers.holds = True
         running = [Deferred.fromCoroutine(sums.digest(at("f"), "md5")) for _ in range(4)]
-        for _ in range(4):
+        for _ in running:
             workers.step()
-        self.assertEqual(len(workers.held), _digests.AT_ONCE)
-        running[0].cancel()
-        self.failureResultOf(running[0], CancelledError)
-        self.assertEqual(len(workers.held), _digests.AT_ONCE + 1)
-        running[3].cancel()
-        self.failureResultOf(running[3], CancelledError)
+        for each in (running[0], running[3]):
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
         while workers.held:
             workers.step()
         for each in running[1:3]:

@@ -19,6 +19,7 @@ from filehub.errors import (
     NotARegularFile,
     OperationNotSupported,
 )
+from filehub.events import NameChanged
 from filehub.interfaces import IFileSystem, IReadHandle, IServerSideCopy, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
@@ -52,6 +53,7 @@ async def COMB(session: FTPSession, argument: str) -> Reply:
     if len({target, *parts}) != len(names):
         return _BAD_PARTS
     await interruptible(session, "COMB", target, _combine(session.fileSystem, target, parts))
+    _tell(session, "combine", target)
     done = _COMBINED
     for part in parts:
         try:
@@ -100,12 +102,14 @@ async def _close(sources: Sequence[IReadHandle], handle: IWriteHandle | None) ->
             await source.close()
 
 
-async def copyFile(fileSystem: IFileSystem, source: VirtualPath, target: VirtualPath) -> None:
-    """
-    Copy one regular file; another of that name is replaced.
+def _tell(session: FTPSession, verb: str, path: VirtualPath, to: VirtualPath | None = None) -> None:
+    """What no method of the file system does as a whole, and tells of, is told here."""
+    account = "" if session.account is None else session.account.name
+    session.listener.emit(NameChanged(session.slot.connection, account, verb, path, to))
 
-    @raise FileSystemError: nothing was changed.
-    """
+
+async def _copyFile(session: FTPSession, source: VirtualPath, target: VirtualPath) -> None:
+    fileSystem = session.fileSystem
     copies = IServerSideCopy(fileSystem, None)
     if copies is not None:
         try:
@@ -121,6 +125,7 @@ async def copyFile(fileSystem: IFileSystem, source: VirtualPath, target: Virtual
         await _write(handle, sources)
     finally:
         await _close(sources, handle)
+    _tell(session, "copy", source, target)
 
 
 async def CPFR(session: FTPSession, argument: str) -> Reply:
@@ -150,7 +155,7 @@ async def COPY(session: FTPSession, argument: str) -> Reply:
 
 
 async def _copy(session: FTPSession, verb: str, source: VirtualPath, target: VirtualPath) -> Reply:
-    await interruptible(session, verb, target, copyFile(session.fileSystem, source, target))
+    await interruptible(session, verb, target, _copyFile(session, source, target))
     return _COPIED
 
 

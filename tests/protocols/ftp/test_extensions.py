@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.accounts.records import AccountLimits
 from filehub.attributes import FileType
-from filehub.events import ClientNamed
+from filehub.events import ClientNamed, NameChanged
 from filehub.paths import ROOT
 from filehub.protocols.ftp import copying, replies, trees
 from filehub.protocols.ftp.settings import FTPSettings, SiteCommand
@@ -149,6 +149,22 @@ class CopyTests(Extended):
         self.assertEqual(self.tree.content("/whole"), b"p2p 3p1")
         for name in ("p1", "p2", "p 3"):
             self.assertFalse(self.exists(f"/{name}"))
+
+    def test_told(self) -> None:
+        """What came into being by these ways is in the log, too."""
+        self.client.code("COMB whole p1 p2")
+        (event,) = self.client.events(NameChanged)
+        self.assertEqual((event.verb, event.path, event.account), ("combine", at("/whole"), "ann"))
+
+        class Plain(ForwardingFileSystem):
+            capabilities = ()
+
+        client = Client(fileSystem=Plain(self.tree.viewFor("ann"))).logIn()
+        client.code("SITE COPY whole copy")
+        (event,) = client.events(NameChanged)
+        self.assertEqual(
+            (event.verb, event.path, event.target), ("copy", at("/whole"), at("/copy"))
+        )
 
     def test_appended(self) -> None:
         """An existing file is continued."""
