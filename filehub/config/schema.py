@@ -32,6 +32,7 @@ from filehub.config.values import (
     Rated,
     Seconds,
     Section,
+    Size,
     SourceURL,
     Stored,
     VirtualPathValue,
@@ -79,6 +80,8 @@ class Mount(Stored):
     links: Literal["refuse", "within-root"] = "refuse"
     partial: Literal["owner", "delete", "visible"] = "owner"
     fsync: Literal["off", "commit"] = "off"
+    largest_file: Size | None = None
+    reserve: Size = 0
 
 
 class Templates(Section):

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from filehub.config.schema import Mount
 from filehub.interfaces import IFileSystem, IStorage
+from filehub.vfs.bounds import BoundedStorage
 from filehub.vfs.local import LocalTree
 from filehub.vfs.readonly import ReadOnlyFileSystem
 from filehub.vfs.web import WebServer, WebTree
@@ -30,7 +31,11 @@ def openStorage(reactor: Any, workers: FileWorkers, mount: Mount) -> IStorage:
         fsync=mount.fsync,
         clock=time.time,
     )
-    return _ReadOnlyStorage(tree) if mount.read_only else tree
+    if mount.read_only:
+        return _ReadOnlyStorage(tree)
+    if mount.largest_file is None and not mount.reserve:
+        return tree
+    return BoundedStorage(tree, reactor.seconds, largest=mount.largest_file, reserve=mount.reserve)
 
 
 @implementer(IStorage)

@@ -39,6 +39,8 @@ class QuotaWriteHandle:
         self._upload = upload
         self._fileSystem = fileSystem
         self._ending: Deferred[Any] | None = None
+        budgeted = IBudgeted(inner, None)
+        self._spend = None if budgeted is None else budgeted.spend
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: there is a descriptor if the inner handle has one."""
@@ -54,6 +56,8 @@ class QuotaWriteHandle:
     def spend(self, offset: int, length: int) -> None:
         """See L{IBudgeted.spend}."""
         self._upload.reach(offset + length)
+        if self._spend is not None:
+            self._spend(offset, length)
 
     async def writeAt(self, offset: int, data: bytes) -> None:
         """See L{IWriteHandle.writeAt}."""
