@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import socket
 import struct
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -28,6 +30,8 @@ _attribute = struct.Struct("=HH")
 
 #: Entries that are read at most; the kernel's own limit is lower by default.
 _MAXIMUM_ENTRIES: Final = 20_000
+#: Strangers that are remembered.
+_REMEMBERED: Final = 1024
 
 
 def parseNeighbours(data: bytes) -> tuple[dict[str, str], bool]:
@@ -83,7 +87,9 @@ def readNeighbours() -> dict[str, str]:
 
 class Neighbours:
     """
-    The neighbour table, read when it is asked for and not more often than useful.
+    The neighbour table, read when somebody asks who is not in what was read last.  A
+    machine that has just come is found; strangers who are in no table do not make us
+    read it all the time.
     """
 
     def __init__(
@@ -93,26 +99,52 @@ class Neighbours:
         *,
         lifetime: float = 30.0,
         pause: float = 0.5,
+        rate: float = 100.0,
+        burst: float = 500.0,
     ) -> None:
         """
         @param seconds: a clock.
         @param lifetime: seconds for which what was read is believed.
-        @param pause: seconds between two readings at the least, however many strangers ask.
+        @param pause: seconds until the table is read again for one who was not in it.
+        @param rate: readings a second, after C{burst} of them; above, whoever is not in
+            the last one is unknown.
         """
         self._seconds = seconds
         self._read = read
         self._lifetime = lifetime
         self._pause = pause
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
         self._table: dict[str, str] = {}
-        self._readAt: float | None = None
+        self._readAt = -math.inf
+        #: When they were looked for in vain, oldest first.
+        self._missed: OrderedDict[str, float] = OrderedDict()
 
     def find(self, host: str) -> str | None:
         """The hardware address, C{52:54:00:12:34:56}, or L{None} if it is no neighbour."""
         host = host.partition("%")[0]
         now = self._seconds()
-        age = now - self._readAt if self._readAt is not None else None
-        limit = self._lifetime if host in self._table else self._pause
-        if age is None or age >= limit:
+        found = self._table.get(host)
+        if found is not None and now - self._readAt < self._lifetime:
+            return found
+        if found is None and now - self._missed.get(host, -math.inf) < self._pause:
+            return None
+        if self._mayRead(now):
             self._table = self._read()
             self._readAt = now
-        return self._table.get(host)
+            found = self._table.get(host)
+        if found is None:
+            self._missed[host] = now
+            self._missed.move_to_end(host)
+            if len(self._missed) > _REMEMBERED:
+                self._missed.popitem(last=False)
+        return found
+
+    def _mayRead(self, now: float) -> bool:
+        since = max(0.0, now - self._readAt)
+        left = min(self._burst, self._left + since * self._rate)
+        if left < 1:
+            return False
+        self._left = left - 1
+        return True

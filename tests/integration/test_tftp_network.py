@@ -161,3 +161,20 @@ class BothFamiliesTests(WireTestCase):
         """Link-local addresses need to know which link."""
         for host in ("fe80::1%wire", "fe80::2%wire"):
             self.assertAnswers(host, MTU - 52)
+
+
+class HardwareAddressTests(WireTestCase):
+    """Who a neighbour is, on a wire."""
+
+    listen = "['udp:69:interface=\\:\\:']\nclient_roots = ['/clients/\\mac']"
+
+    def test_folder(self) -> None:
+        """A machine gets what lies in the folder of its hardware address, in both families."""
+        self.client.ip("link", "set", "wire", "address", "52:54:00:12:34:56")
+        folder = self.daemon.folder / "root" / "clients" / "52-54-00-12-34-56"
+        folder.mkdir(parents=True)
+        (folder / "own").write_bytes(b"mine")
+        for host in ("10.97.0.1", "fd00:97::1"):
+            peer = self.ask(host)
+            self.assertEqual(peer.ask(request(RRQ, b"own")), data(1, b"mine"), host)
+            peer.answer(ack(1))

@@ -69,9 +69,27 @@ class NeighboursTests(SynchronousTestCase):
         self.clock.advance(11)
         self.assertIsNone(self.neighbours.find("192.0.2.1"))
 
-    def test_strangers(self) -> None:
-        """However many ask, the table is read twice a second at most."""
-        for number in range(1000):
-            self.assertIsNone(self.neighbours.find(f"198.51.100.{number}"))
+    def test_newcomer(self) -> None:
+        """One who has come since the last reading is found at once."""
+        self.assertIsNone(self.neighbours.find("192.0.2.2"))
+        self.table["192.0.2.3"] = "52:54:00:00:00:03"
+        self.assertEqual(self.neighbours.find("192.0.2.3"), "52:54:00:00:00:03")
+        self.table["192.0.2.2"] = "52:54:00:00:00:02"
+        self.clock.advance(0.6)
+        self.assertEqual(self.neighbours.find("192.0.2.2"), "52:54:00:00:00:02")
+
+    def test_stranger(self) -> None:
+        """One who is in no table makes us read it twice a second."""
+        for _ in range(1000):
+            self.assertIsNone(self.neighbours.find("198.51.100.1"))
             self.clock.advance(0.001)
         self.assertLessEqual(self.reads, 3)
+
+    def test_flood(self) -> None:
+        """However many strangers ask, there is a bound on readings."""
+        for number in range(5000):
+            self.assertIsNone(self.neighbours.find(f"198.51.{number // 250}.{number % 250}"))
+            self.clock.advance(0.001)
+        self.assertLessEqual(self.reads, 500 + 5 * 100 + 1)
+        self.clock.advance(10)
+        self.assertIsNotNone(self.neighbours.find("192.0.2.1"))
