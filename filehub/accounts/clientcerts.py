@@ -27,7 +27,8 @@ class CertificateChecker:
     A client certificate, verified by TLS, instead of a password.
 
     Where it proves nothing about the name that was given, a password decides
-    (L{PasswordRequired}), except for accounts that are known by certificates alone.
+    (L{PasswordRequired}), except for accounts that are known by certificates alone; also
+    where ACCT or a one-time code is wanted.
     """
 
     credentialInterfaces = (ICertificate,)
@@ -56,6 +57,9 @@ class CertificateChecker:
         now = datetime.fromtimestamp(self._now(), UTC)
         valid = certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
         if matches and valid:
+            if record.account is not None or record.oneTimeSecret is not None:
+                # Of these accounts more is wanted than one proof.
+                raise PasswordRequired("a certificate alone is not enough")
             return record.name.encode("utf-8")
         if record.password is not None and isUsableHash(record.password):
             raise PasswordRequired("the certificate is not this account's")

@@ -292,6 +292,14 @@ def _checkTLS(loaded: LoadedConfiguration, complain: Any) -> None:
             " folder where one is made",
             "ftp",
         )
+    secured = {group.name for group in values.group if group.tls}
+    encrypted = {
+        user.name for user in values.user if user.tls or not secured.isdisjoint(user.groups)
+    }
+    for index, network in enumerate(values.network):
+        if network.account in encrypted:
+            text = f"found {network.account!r}, which is for encrypted connections: TFTP has none"
+            complain(text, "network", index, "account")
     if values.tls is None:
         return
     if values.tls.client_certificates != "off" and values.tls.client_ca is None:

@@ -10,15 +10,28 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.error import UnauthorizedLogin, UnhandledCredentials
+from twisted.cred.portal import Portal
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.accounts.certrules import parseCertificateRule
 from filehub.accounts.clientcerts import CertificateChecker
 from filehub.accounts.hashes import hashPassword
+from filehub.accounts.realm import FileHubRealm
 from filehub.accounts.records import AccountRecord, AccountTable
-from filehub.credentials import Certificate, PasswordRequired
+from filehub.accounts.throttle import ThrottledPortal
+from filehub.credentials import (
+    Address,
+    Certificate,
+    ConnectionInfo,
+    EncryptionRequired,
+    PasswordRequired,
+)
+from filehub.events import LoggedIn
+from filehub.interfaces import IFileAccount
 from tests.certauthority import Authority, Issued
+from tests.protocols.ftp.doubles import Sink
 
 AUTHORITY = Authority()
 ADA = AUTHORITY.issue("Ada Lovelace", emails=["ada@Example.org", "countess@example.org"])
@@ -91,6 +104,8 @@ class CheckerTests(SynchronousTestCase):
                 AccountRecord("both", certificates=rules, password=hashPassword(b"x")),
                 AccountRecord("locked", certificates=rules, password="!"),
                 AccountRecord("off", certificates=rules, enabled=False),
+                AccountRecord("acct", certificates=rules, account=hashPassword(b"x")),
+                AccountRecord("codes", certificates=rules, oneTimeSecret="JBSWY3DPEHPK3PXP"),
                 AccountRecord("bob", password=hashPassword(b"x")),
             ]
         )
@@ -113,6 +128,11 @@ class CheckerTests(SynchronousTestCase):
         ):  # fmt: skip
             error = self.failureResultOf(self.check(name, eve)).value
             self.assertIs(type(error), expected, name)
+
+    def test_notEnough(self) -> None:
+        """Where ACCT or a one-time code is wanted, a certificate does not replace it."""
+        for name in ("acct", "codes"):
+            self.failureResultOf(self.check(name), PasswordRequired)
 
     def test_unmapped(self) -> None:
         """Accounts without a certificate, and those that do not exist, look alike."""
@@ -139,3 +159,49 @@ class CheckerTests(SynchronousTestCase):
         )
         asking = checker.requestAvatarId(Certificate(b"ada", b"nothing"))
         self.failureResultOf(asking, UnauthorizedLogin)
+
+
+class PortalTests(SynchronousTestCase):
+    """The same through the throttled portal that protocols ask, and the realm."""
+
+    def setUp(self) -> None:
+        self.clock, self.sink = Clock(), Sink()
+        rules = (parseCertificateRule("CN=Ada Lovelace"),)
+        table = AccountTable(
+            [
+                AccountRecord("ada", certificates=rules, requiresTLS=True),
+                AccountRecord("bob", password=hashPassword(b"x")),
+            ]
+        )
+        portal = Portal(FileHubRealm(table, {}), [CertificateChecker(table)])
+        self.portal = ThrottledPortal(portal, self.clock, self.sink)
+
+    def login(self, name: bytes, *, secure: bool = True, portal: Any = None) -> Any:
+        here = Address("192.0.2.1", 40000)
+        mind = ConnectionInfo("ftp", 1, here, here, secure)
+        return (portal or self.portal).login(Certificate(name, ADA.der), mind, IFileAccount)
+
+    def test_account(self) -> None:
+        """The avatar is the account, and says that its data has to be encrypted."""
+        _, account, _ = self.successResultOf(self.login(b"ada"))
+        self.assertEqual((account.name, account.requiresTLS), ("ada", True))
+        self.assertEqual([type(event) for event in self.sink.events], [LoggedIn])
+
+    def test_passwordDecides(self) -> None:
+        """That a password is needed is no failure: nothing is held back or counted."""
+        for _ in range(30):
+            self.failureResultOf(self.login(b"bob"), PasswordRequired)
+        self.successResultOf(self.login(b"ada"))
+        self.assertEqual([type(event) for event in self.sink.events], [LoggedIn])
+
+    def test_inTheClear(self) -> None:
+        """An account that demands TLS is refused at once, for the log to tell."""
+        self.failureResultOf(self.login(b"ada", secure=False), EncryptionRequired)
+        (event,) = self.sink.events
+        self.assertEqual(event.reason, "the account is for encrypted connections only")
+
+    def test_nobodyLooks(self) -> None:
+        """Where no checker takes certificates, that is no failure either."""
+        portal = ThrottledPortal(Portal(FileHubRealm(AccountTable([]), {})), self.clock, self.sink)
+        self.failureResultOf(self.login(b"ada", portal=portal), UnhandledCredentials)
+        self.assertEqual(self.sink.events, [])
