@@ -8,6 +8,7 @@ whose inner part has a stricter rule; who may not, changes nothing and learns no
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,10 +16,11 @@ from filehub.accounts.guard import GuardedFileSystem
 from filehub.accounts.stack import AccountView
 from filehub.errors import PermissionDenied, TooManyLinks
 from filehub.paths import ROOT
+from filehub.vfs.forwarding import ForwardingFileSystem
 from filehub.vfs.memory import MemoryTree
 from filehub.views import ILiteralView
 from tests.accounts.doubles import Events, at, connection, now, policy
-from tests.accounts.verbs import LETTERS, newTree, snapshot
+from tests.accounts.verbs import LETTERS, link, newTree, snapshot
 from tests.protocols.ftp.doubles import Client
 
 #: What is said, in the tree of L{newTree}, and sets of letters each of which is enough.
@@ -53,6 +55,22 @@ def letterSets() -> list[str]:
     pairs = ["".join(each) for each in itertools.combinations("elradwmMT", 2)]
     almost = [LETTERS.replace(letter, "") for letter in LETTERS]
     return ["", *single, *pairs, "eld", "raw", *almost, LETTERS]
+
+
+class Swapping(ForwardingFileSystem):
+    """Somebody else puts a link in the place of C{/real/inner}, at the n-th listing."""
+
+    def __init__(self, tree: MemoryTree, moment: int) -> None:
+        super().__init__(tree.viewFor("ann"))
+        self._tree = tree
+        self._moment = moment
+        self.listings = 0
+
+    def openDirectory(self, path: Any) -> Any:
+        self.listings += 1
+        if self.listings == self._moment and self._tree.find(at("/real")).children.pop("inner", 0):
+            link(self._tree, "/real/inner", "/outside")
+        return self.inner.openDirectory(path)
 
 
 class RightsTests(SynchronousTestCase):
@@ -92,6 +110,18 @@ class RightsTests(SynchronousTestCase):
         for inner in ("", "elraf", "d"):
             code, _ = self.say(["RMDA real"], {"/": LETTERS, "/real/full": inner})
             self.assertEqual(code, 550, inner)
+
+    def test_swappedForALink(self) -> None:
+        """A directory that becomes a link while its tree is removed leads nowhere."""
+        for moment in range(1, 6):
+            tree = MemoryTree(links="within-root")
+            tree.putFile("/outside/kept", b"kept")
+            tree.putFile("/real/inner/kept", b"x")
+            swapping = Swapping(tree, moment)
+            guarded = GuardedFileSystem(swapping, policy({"/": LETTERS}))
+            code = Client(fileSystem=guarded).logIn().code("RMDA real")
+            self.assertEqual(tree.content("/outside/kept"), b"kept", f"{moment}: {code}")
+            self.assertGreaterEqual(swapping.listings, 2)
 
     def test_nothingHiddenIsLost(self) -> None:
         """What an account does not see it cannot remove by removing what is around it."""
