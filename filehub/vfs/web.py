@@ -91,6 +91,7 @@ class WebTree:
         self._capacity = cache
         self._used = 0
         self._resources: OrderedDict[VirtualPath, _Resource] = OrderedDict()
+        self._finding: dict[VirtualPath, list[Deferred[_Resource | None]]] = {}
         #: Pieces that are remembered, those used last at the end.
         self._recent: OrderedDict[tuple[_Resource, int], None] = OrderedDict()
 
@@ -120,6 +121,25 @@ class WebTree:
         if known is not None and now - known.askedAt < _FRESH:
             self._resources.move_to_end(path)
             return known
+        # Many machines that boot ask for the same at the same time.
+        waiter: Deferred[_Resource | None] = Deferred()
+        waiters = self._finding.get(path)
+        if waiters is not None:
+            waiters.append(waiter)
+        else:
+            self._finding[path] = [waiter]
+            work = Deferred.fromCoroutine(self._look(path, known, now))
+            work.addBoth(self._found, path)
+        return await waiter
+
+    def _found(self, result: _Resource | Failure | None, path: VirtualPath) -> None:
+        for waiter in self._finding.pop(path):
+            if not waiter.called:
+                waiter.callback(result)
+
+    async def _look(
+        self, path: VirtualPath, known: _Resource | None, now: float
+    ) -> _Resource | None:
         name = "/".join(quote(encodeName(each), safe="") for each in path.segments)
         piece = await self._ask(path, name, 0)
         if piece.isFolder:

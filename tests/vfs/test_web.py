@@ -281,7 +281,13 @@ class OddTests(WebCase):
 
         self.serve("f", ranges)
         view = self.tree("odd")
-        handles = [await view.openForReading(at("f")) for _ in range(20)]
+        opening = [Deferred.fromCoroutine(view.openForReading(at("f"))) for _ in range(20)]
+        handles = await gatherResults(opening)
+        self.assertEqual(len(self.odd.asked), 1)
+        missing = [Deferred.fromCoroutine(view.stat(at("no"))) for _ in range(3)]
+        for each in missing:
+            await self.assertFailure(each, NotFound)
+        del self.odd.asked[1:]
         reads = [Deferred.fromCoroutine(each.readAt(web.PIECE, 100)) for each in handles]
         cancelled = Deferred.fromCoroutine(handles[0].readAt(web.PIECE, 100))
         cancelled.addErrback(lambda _: None)
