@@ -162,10 +162,10 @@ class OwnPort(Port):
         """Datagrams have come: one window at most, the others have their turn as well."""
         session = self.session
         left = self._turn
+        now = self._seconds()
         try:
             while True:
-                packet = self._receive(self._size)
-                session.packetReceived(packet, self._seconds())
+                session.packetReceived(self._receive(self._size), now)
                 left -= 1
                 if not left or session.asked or session.over:
                     break

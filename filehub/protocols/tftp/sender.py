@@ -312,10 +312,17 @@ class Sender(Session):
         self.pausing = False
         first = self._next
         at = first - self._stockFirst
-        if self._window == 1 and self.proven and 0 <= at < len(self._stock):
+        if self._window == 1 and first == self.base and self.proven:
             # Stop and wait: this is all there is to it.
+            if not 0 <= at < len(self._stock):
+                if not self._restock(first, 1):
+                    return
+                at = 0
             self._sendBlock(first, self._stock[at])
             self._sent(1, now)
+            if at + 1 == len(self._stock) and first < self._last:
+                # The peer is busy with this one: time to see to the next.
+                self._load(first + 1, self._batch)
             return
         most = min(most, self._pace.burst)
         if not self.proven:
@@ -372,14 +379,19 @@ class Sender(Session):
 
     def _restock(self, first: int, count: int) -> bool:
         """Ask the source; whether there is anything to send."""
-        stock = self._source.take(first, max(count, self._batch))
-        if self.over:
-            return False
-        if stock is None:
+        if self._load(first, max(count, self._batch)):
+            return True
+        if not self.over:
             if not self.proven:
                 self._copies -= 1
             self._waiting = True
             self.due = self._progress + self.settings.stall
+        return False
+
+    def _load(self, first: int, count: int) -> bool:
+        """Take blocks out of the source; whether it has them, and there is a use for them."""
+        stock = self._source.take(first, count)
+        if stock is None or self.over:
             return False
         self._stock, self._stockFirst = stock, first
         if len(stock[-1]) < self._blksize:

@@ -226,6 +226,32 @@ class WaitingTests(Moves):
         self.assertEqual(self.sent(), [1])
         self.assertEqual(self.ack(1), [2])
 
+    def test_ahead(self) -> None:
+        """With a window of 1, what comes next is asked for while the peer is busy."""
+        self.start()
+        asked: list[int] = []
+        real = self.source.take
+
+        def take(first: int, count: int) -> Sequence[Buffer] | None:
+            asked.append(first)
+            return real(first, 1) if ready else None
+
+        self.source.take = take  # type: ignore[method-assign]
+        self.sender._stock = ()
+        ready = True
+        self.assertEqual(self.ack(0), [1])
+        self.assertEqual(self.ack(1), [2])
+        self.assertEqual(asked, [1, 2, 3])
+        ready = False
+        self.assertEqual(self.ack(2), [3])
+        # Storage is asked already, and what was sent is repeated all the same.
+        self.assertEqual(asked[-1], 4)
+        ready = True
+        self.sender.resume(self.now)
+        self.assertEqual(self.sent(), [])
+        self.assertEqual(self.wait(), [3])
+        self.assertEqual(self.ack(3), [4])
+
     def test_firstBlockWaits(self) -> None:
         """A first block that has to be waited for is not counted as a copy."""
 
