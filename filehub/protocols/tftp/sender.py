@@ -81,6 +81,9 @@ class Sender(Session):
         #: Blocks that the source gave, and which is the first of them.
         self._stock: Sequence[Buffer] = ()
         self._stockFirst = 0
+        #: With a window of 1: the next packet, and which block it has.
+        self._ready = b""
+        self._readyFor = -1
         #: The ACK for all that is on its way.
         self._answer: bytes | None = None
         #: Some of what is on its way went out before.
@@ -311,19 +314,18 @@ class Sender(Session):
         """Send what the window allows, or one burst of it."""
         self.pausing = False
         first = self._next
-        at = first - self._stockFirst
         if self._window == 1 and first == self.base and self.proven:
             # Stop and wait: this is all there is to it.
-            if not 0 <= at < len(self._stock):
-                if not self._restock(first, 1):
-                    return
-                at = 0
-            self._sendBlock(first, self._stock[at])
-            self._sent(1, now)
-            if at + 1 == len(self._stock) and first < self._last:
-                # The peer is busy with this one: time to see to the next.
-                self._load(first + 1, self._batch)
+            if self._readyFor == first or self._prepare(first):
+                self.link.send(self._ready)
+                self._sent(1, now)
+                if first < self._last:
+                    # The peer is busy with this one: time to see to the next.
+                    self._prepare(first + 1)
+            elif not self.over:
+                self._wait()
             return
+        at = first - self._stockFirst
         most = min(most, self._pace.burst)
         if not self.proven:
             self._copies += 1
@@ -344,7 +346,7 @@ class Sender(Session):
             at = 0
             count = min(count, len(self._stock))
         if count == 1:
-            self._sendBlock(first, self._stock[at])
+            self.link.send(self._packet(first, self._stock[at]))
         else:
             taken = self._sendWindow(first, self._stock[at : at + count])
             if taken < count:
@@ -365,9 +367,9 @@ class Sender(Session):
                 self.pausing = True
                 self.due = now + self._pace.pause(self.roundTrip.smoothed)
 
-    def _sendBlock(self, block: int, payload: Buffer) -> None:
+    def _packet(self, block: int, payload: Buffer) -> bytes:
         number = block if block < 65536 else self._number(block)
-        self.link.send(wire.packHeader(wire.DATA, number) + payload)
+        return wire.packHeader(wire.DATA, number) + payload
 
     def _sendWindow(self, first: int, payloads: Sequence[Buffer]) -> int:
         parts: list[Buffer] = []
@@ -384,9 +386,24 @@ class Sender(Session):
         if not self.over:
             if not self.proven:
                 self._copies -= 1
-            self._waiting = True
-            self.due = self._progress + self.settings.stall
+            self._wait()
         return False
+
+    def _wait(self) -> None:
+        """The source has nothing yet."""
+        self._waiting = True
+        self.due = self._progress + self.settings.stall
+
+    def _prepare(self, block: int) -> bool:
+        """Make a packet of a block, if the source has it."""
+        at = block - self._stockFirst
+        if not 0 <= at < len(self._stock):
+            if not self._load(block, self._batch):
+                return False
+            at = 0
+        self._ready = self._packet(block, self._stock[at])
+        self._readyFor = block
+        return True
 
     def _load(self, first: int, count: int) -> bool:
         """Take blocks out of the source; whether it has them, and there is a use for them."""
