@@ -16,7 +16,7 @@ Rules that hold for every storage method:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 
 from zope.interface import Attribute, Interface
@@ -425,6 +425,13 @@ class ISessionSlot(Interface):
 
     def loggedOut() -> None:
         """The session goes on without an account (REIN, a new USER)."""
+
+    def pace() -> Awaitable[None] | None:
+        """
+        What to wait for before the next command; L{None}: nothing.
+
+        @raise LimitExceeded: this session has been too quick for too long.
+        """
 
     def doing(activity: str) -> None:
         """What the session is at, for the operator's list; e.g. a verb and a path."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -26,6 +27,8 @@ from filehub.networks import Network, isWithin
 
 #: The protocol whose clients do not log in.
 _LOGINLESS: Final = "tftp"
+#: Seconds for which a session may give commands quicker than it may.
+HURRY: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class SessionCaps:
     @ivar networks: networks and how many sessions each may have.
     @ivar seconds: how long a session may last, of an account that does not say; from
         its login on.
+    @ivar commands: how many a session may give in a second; what comes quicker waits.
 
     Anonymous sessions are many users, and so are the machines that a network account
     stands for: they do not count for C{perUser}.  TFTP has a session per file and
@@ -48,6 +52,7 @@ class SessionCaps:
     perUser: int = 20
     networks: tuple[tuple[Network, int], ...] = ()
     seconds: float | None = None
+    commands: float | None = None
 
 
 @implementer(ISessionSlot)
@@ -56,7 +61,9 @@ class SessionSlot:
 
     __slots__ = (
         "_deadline",
+        "_due",
         "_group",
+        "_hurriesSince",
         "_registry",
         "account",
         "activity",
@@ -83,6 +90,9 @@ class SessionSlot:
         self.activity = ""
         self.networks: tuple[Network, ...] = ()
         self._deadline: Deadline | None = None
+        #: When the next command may be carried out, if there was a second's worth before.
+        self._due = 0.0
+        self._hurriesSince: float | None = None
 
     def secured(self) -> None:
         """See L{ISessionSlot.secured}."""
@@ -104,6 +114,26 @@ class SessionSlot:
         if self.account is not None:
             self._registry.countOut(self.connection.protocol, self.account)
             self.account = None
+
+    def pace(self) -> Deferred[None] | None:
+        """See L{ISessionSlot.pace}."""
+        rate = self._registry.caps.commands
+        if rate is None:
+            return None
+        now = self._registry.clock.seconds()
+        self._due = max(self._due, now - 1.0) + 1.0 / rate
+        wait = self._due - now
+        if wait <= 0:
+            self._hurriesSince = None
+            return None
+        if self._hurriesSince is None:
+            self._hurriesSince = now
+        elif now - self._hurriesSince > HURRY:
+            self._registry.refused["commands"] += 1
+            raise LimitExceeded("Too many commands.")
+        waiting: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self._registry.clock.callLater(wait, waiting.callback, None)
+        return waiting
 
     def doing(self, activity: str) -> None:
         """See L{ISessionSlot.doing}."""
@@ -130,7 +160,7 @@ class SessionRegistry:
     ) -> None:
         self.caps = caps or SessionCaps()
         self.refused: Counter[str] = Counter()
-        self._clock = clock
+        self.clock = clock
         self._sink = sink
         self._deadlines: Deadlines | None = None
         self._ids = itertools.count(1)
@@ -166,7 +196,7 @@ class SessionRegistry:
         for network, cap in networks:
             if self._networks[network] >= cap:
                 self._refuse(connection, "per network", "Too many sessions from your network.")
-        slot = SessionSlot(self, connection, group, disconnect, self._clock.seconds())
+        slot = SessionSlot(self, connection, group, disconnect, self.clock.seconds())
         self._slots[connection.sessionId] = slot
         if protocol != _LOGINLESS:
             self._groups[group] += 1
@@ -195,7 +225,7 @@ class SessionRegistry:
         if seconds is None or slot.connection.protocol == _LOGINLESS:
             return None
         if self._deadlines is None:
-            self._deadlines = Deadlines(self._clock)
+            self._deadlines = Deadlines(self.clock)
         return self._deadlines.after(seconds, lambda: slot.disconnect("session time is over"))
 
     def countIn(self, protocol: str, account: IFileAccount) -> None:
@@ -238,7 +268,7 @@ class SessionRegistry:
             if self._networks[network] <= 0:
                 del self._networks[network]
         if self._sink is not None:
-            seconds = self._clock.seconds() - slot.since
+            seconds = self.clock.seconds() - slot.since
             self._sink.emit(SessionEnded(slot.connection, account, reason, seconds))
 
     def kick(self, sessionId: int, reason: str) -> bool:

@@ -285,3 +285,20 @@ class RegistryTests(SynchronousTestCase):
         self.admit().loggedIn(account)
         self.clock.advance(11)
         self.assertEqual(self.ended, ["session time is over"])
+
+    def test_pace(self) -> None:
+        """A second's worth of commands at once, then one at a time; after a minute no more."""
+        slot = self.admit()
+        self.assertIsNone(slot.pace())
+        self.registry.caps = SessionCaps(commands=10)
+        self.clock.advance(100)
+        for _ in range(10):
+            self.assertIsNone(slot.pace())
+        for _ in range(600):
+            waiting = slot.pace()
+            self.assertNoResult(waiting)
+            self.clock.advance(0.1001)
+            self.successResultOf(waiting)
+        self.assertRaises(LimitExceeded, slot.pace)
+        self.clock.advance(5)
+        self.assertIsNone(slot.pace())

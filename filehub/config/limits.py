@@ -47,6 +47,7 @@ def sessionCaps(values: Configuration) -> SessionCaps:
             (each.address, each.sessions) for each in values.network if each.sessions is not None
         ),
         seconds=limits.session_time,
+        commands=limits.commands,
     )
 
 

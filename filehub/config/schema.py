@@ -164,6 +164,7 @@ class Limits(Stored, Rated):
     handshake: Seconds = 30.0
     stall: Seconds = 120.0
     session_time: Seconds | None = None
+    commands: Annotated[float, Field(gt=0, le=100_000)] | None = None
     total_upload_rate: Rate | None = None
     total_download_rate: Rate | None = None
     session_upload_rate: Rate | None = None

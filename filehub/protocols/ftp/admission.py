@@ -66,6 +66,9 @@ class UncountedSlot:
     def loggedOut(self) -> None:
         """There are no limits."""
 
+    def pace(self) -> None:
+        """See L{ISessionSlot.pace}."""
+
     def doing(self, activity: str) -> None:
         """Nobody looks."""
 

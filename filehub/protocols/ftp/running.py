@@ -7,7 +7,7 @@ without a Deferred being made; only one that really waits becomes a L{Running}.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -73,4 +73,14 @@ class Running:
         self._ended(outcome)
 
 
-__all__ = ["CommandCoroutine", "Running"]
+async def paced(waiting: Awaitable[None], command: CommandCoroutine) -> Reply | None:
+    """A command that is carried out when its time has come."""
+    try:
+        await waiting
+    except BaseException:
+        command.close()
+        raise
+    return await command
+
+
+__all__ = ["CommandCoroutine", "Running", "paced"]

@@ -25,6 +25,7 @@ from filehub.attributes import FileAttributes
 from filehub.errors import (
     Aborted,
     InvalidName,
+    LimitExceeded,
     PeerGone,
     PermissionDenied,
     TransferError,
@@ -42,7 +43,7 @@ from filehub.protocols.ftp.listener import DataConnections, Listener, Verb
 from filehub.protocols.ftp.ongoing import OngoingTransfer
 from filehub.protocols.ftp.refusals import failed, refusal, unknown
 from filehub.protocols.ftp.representation import INITIAL
-from filehub.protocols.ftp.running import Running
+from filehub.protocols.ftp.running import Running, paced
 from filehub.protocols.ftp.wire import Command, Malformed, Reply, encodeReply
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.tls import TLSSession
@@ -392,7 +393,14 @@ class FTPSession:
         if refused is not None:
             self._answer(refused)
             return
+        try:
+            waiting = self.slot.pace()
+        except LimitExceeded as error:
+            self._answer(replies.reply(421, str(error)))
+            return
         coroutine = verb.run(self, event.argument)
+        if waiting is not None:
+            coroutine = paced(waiting, coroutine)
         try:
             awaited = coroutine.send(None)
         except StopIteration as stop:

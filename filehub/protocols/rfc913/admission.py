@@ -49,6 +49,9 @@ class UncountedSlot:
     def loggedOut(self) -> None:
         """Nothing is counted."""
 
+    def pace(self) -> None:
+        """See L{ISessionSlot.pace}."""
+
     def doing(self, activity: str) -> None:
         """Nobody looks."""
 
