@@ -72,6 +72,10 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
         (str(each.path), str(each.source), "read-only" if each.read_only else "", each.links)
         for each in values.mount
     ]
+    hosts: list[tuple[str, ...]] = [
+        (each.name, str(each.root), f"{each.user_prefix}*", ", ".join(each.aliases))
+        for each in values.ftp.host
+    ]
     accounts: list[tuple[str, ...]] = []
     for user in values.user:
         usable = user.password is not None and isUsableHash(user.password)
@@ -91,6 +95,7 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
     ]
     return [
         ("Listeners", ("protocol", "endpoint", "mode"), listeners),
+        ("Hosts", ("name", "root", "users", "also"), hosts),
         ("Mounts", ("path", "folder", "access", "links"), mounts),
         ("Accounts", ("name", "login", "groups", "rules"), accounts),
         ("Further accounts", ("type", "place"), sources),

@@ -363,6 +363,9 @@ class DataChannels:
 
     def _bindSource(self, sock: socket.socket) -> None:
         """Come from the address that the client talks to, so that its firewall agrees."""
+        if sock.family != self.family:
+            # The client is behind a proxy of ours, or another server is meant.
+            return
         if self._sourcePort:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -99,7 +99,7 @@ class FTPProtocol(Protocol):
         self._decoder = CommandDecoder(LIMIT_BEFORE_LOGIN)
         IConsumer(transport).registerProducer(self, True)
         session = self._session = FTPSession(self.factory.listener, self, slot)
-        if own != local and ":" not in local.host:
+        if own != local:
             session.reachedAt = local.host
         self.loggedOut()
         certificates = self.factory.listener.certificates

@@ -335,7 +335,9 @@ class FTPSession:
 
     def _cameEarly(self, stream: SocketStream) -> None:
         """A data connection has come before the command that it is for."""
-        if self.tls is not None and self.protects:
+        begins = self.takesClientPart or self.takesClientPartOnce
+        if self.tls is not None and self.protects and not begins:
+            # Who takes the client's part begins the handshake, in its time.
             self.tls.early = EarlyHandshake(stream, self.tls)
 
     def adopt(self, listener: Listener) -> None:

@@ -98,10 +98,10 @@ async def PASV(session: FTPSession, argument: str) -> Reply:
     if session.epsvAll:
         return _EPSV_ONLY
     connection = session.slot.connection
-    if ":" in connection.local.host:
+    reached = session.reachedAt or connection.local.host
+    if ":" in reached:
         return replies.reply(501, "PASV is for IPv4 only; use EPSV.")
     port = _listen(session, None)
-    reached = session.reachedAt or connection.local.host
     host = session.listener.external.addressFor(connection.peer.host, reached)
     # Exactly so: some clients take apart nothing else.
     return replies.reply(227, f"Entering Passive Mode ({formatPort(host, port)}).")
@@ -130,6 +130,11 @@ async def EPSV(session: FTPSession, argument: str) -> Reply:
         if family is None:
             known = argument.isascii() and argument.isdigit()
             return _wrongFamily(session) if known else replies.reply(501, "EPSV takes 1, 2 or ALL.")
+    if family is not None and session.reachedAt is not None:
+        if (family == socket.AF_INET6) != (":" in session.reachedAt):
+            return _wrongFamily(session)
+        # Behind a proxy ours need not be the client's.
+        family = None
     try:
         port = _listen(session, family)
     except OperationNotSupported:
@@ -139,7 +144,7 @@ async def EPSV(session: FTPSession, argument: str) -> Reply:
 
 
 def _wrongFamily(session: FTPSession) -> Reply:
-    usable = IPV6 if ":" in session.slot.connection.local.host else IPV4
+    usable = IPV6 if ":" in (session.reachedAt or session.slot.connection.local.host) else IPV4
     return replies.reply(522, f"Network protocol not supported, use ({usable})")
 
 

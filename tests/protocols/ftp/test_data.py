@@ -586,6 +586,17 @@ class ActiveTests(ChannelTests):
         with self.assertRaises(PermissionDenied):
             channels.active(STRANGER, 1023)
 
+    async def test_otherFamily(self) -> None:
+        """A client that a proxy introduces need not be of our family: it is connected to."""
+        try:
+            listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        except OSError:
+            return
+        self.sockets.append(listening)
+        channels = self.build(peer="::1")
+        channels.active("::1", listening.getsockname()[1])
+        (await channels.open()).abort()
+
     async def test_mappedAddressIsThePeer(self) -> None:
         """EPRT with the IPv4-mapped form of the peer's address is the peer."""
         self.channels.active("::ffff:127.0.0.1", self.port)

@@ -4,6 +4,7 @@ SSCN, CPSV and PRET; files between servers as a session sees them.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import succeed
@@ -31,7 +32,7 @@ class ClientPartTests(SynchronousTestCase):
         self.client = Client(EVERYTHING).logIn()
         session = self.client.protocol._session
         assert session is not None
-        self.session = session
+        self.session: Any = session
 
     def test_unprotected(self) -> None:
         """Without protection there is no part to take."""
@@ -56,6 +57,16 @@ class ClientPartTests(SynchronousTestCase):
         self.client.code("SSCN ON")
         self.client.code("REIN")
         self.assertFalse(self.session.takesClientPart)
+
+    def test_early(self) -> None:
+        """A connection that comes early is no client's to shake hands with."""
+        self.session.protects = True
+        self.session.tls = identity = SimpleNamespace(early=None, serverName=None)
+        self.client.code("SSCN ON")
+        self.session._cameEarly(object())
+        self.client.codes(["SSCN OFF", "CPSV"])
+        self.session._cameEarly(object())
+        self.assertIsNone(identity.early)
 
     def test_off(self) -> None:
         """Where files are not exchanged, or not protected, the commands do not exist."""

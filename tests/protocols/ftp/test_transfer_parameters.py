@@ -117,6 +117,18 @@ class PassiveTests(SynchronousTestCase):
         self.assertEqual(client.say("PASV"), b"501 PASV is for IPv4 only; use EPSV.\r\n")
         self.assertEqual(client.codes(["EPSV", "EPSV 2"]), [229, 229])
 
+    def test_throughProxy(self) -> None:
+        """Behind a proxy the client's family counts, and the address that it knows."""
+        session = self.client.protocol._session
+        assert session is not None
+        session.reachedAt = "2001:db8::21"
+        self.assertEqual(self.client.codes(["PASV", "EPSV", "EPSV 2"]), [501, 229, 229])
+        self.assertEqual(self.client.data.arranged, ("passive", None))
+        self.assertIn(b"use (2)", self.client.say("EPSV 1"))
+        session.reachedAt = "198.51.100.7"
+        self.assertIn(b"(198,51,100,7,", self.client.say("PASV"))
+        self.assertEqual(self.client.codes(["EPSV 1", "EPSV 2"]), [229, 522])
+
     def test_wrongFamily(self) -> None:
         """522 names the family that can be used."""
         self.client.data.problem = OperationNotSupported()
