@@ -66,11 +66,12 @@ class Swapping(ForwardingFileSystem):
         self._moment = moment
         self.listings = 0
 
-    def openDirectory(self, path: Any) -> Any:
+    async def openDirectory(self, path: Any) -> Any:
+        handle = await self.inner.openDirectory(path)
         self.listings += 1
         if self.listings == self._moment and self._tree.find(at("/real")).children.pop("inner", 0):
             link(self._tree, "/real/inner", "/outside")
-        return self.inner.openDirectory(path)
+        return handle
 
 
 class RightsTests(SynchronousTestCase):
