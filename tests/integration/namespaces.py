@@ -79,7 +79,7 @@ class Namespace:
         if not Path("/dev/net/tun").exists():
             raise SkipTest("no /dev/net/tun on this machine")
         self.ip("tuntap", "add", name, "mode", "tap")
-        self.ip("addr", "add", address, "dev", name)
+        self.ip("addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
         self.ip("link", "set", name, "up")
 
     @contextlib.contextmanager

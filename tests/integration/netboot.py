@@ -21,7 +21,7 @@ from pathlib import Path
 from socket import SOCK_DGRAM
 from typing import Any, Final
 
-from tests.integration.harness import Daemon, content, freePort
+from tests.integration.harness import Daemon, content, freePort, tomlList
 from tests.integration.namespaces import Namespace
 
 #: Seconds until every machine must have booted; together they need 40 where nothing else
@@ -171,7 +171,7 @@ class Machine:
     """
     A machine that is booting.
 
-    @ivar address: the one that the server sees.
+    @ivar address: the one that the server sees, or how it begins.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class Machine:
         return [
             row
             for row in rows
-            if row.get("event") == "TransferEnded" and row["peer"] == self.address
+            if row.get("event") == "TransferEnded" and row["peer"].startswith(self.address)
         ]
 
     def stop(self) -> None:
@@ -235,7 +235,7 @@ UBOOT: Final = Path("/usr/lib/u-boot/qemu-x86/u-boot.rom")
 EDK2: Final = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 _EDK2_VARIABLES: Final = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
-#: By name, the boot file of each machine that dnsmasq serves.
+#: By name, the boot file of each machine that dnsmasq serves over IPv4.
 _BOOT_FILES: Final = {
     "ipxe": "boot.ipxe",
     "pxelinux": "pxelinux.0",
@@ -267,7 +267,7 @@ class Room:
     def startUserMode(self) -> None:
         """iPXE behind QEMU's own network: needs no rights, and any port will do."""
         port = freePort(SOCK_DGRAM)
-        daemon = self._serve("user", f"udp:{port}:interface=127.0.0.1", port, "127.0.0.0/8")
+        daemon = self._serve("user", [f"udp:{port}:interface=127.0.0.1"], port, ["127.0.0.0/8"])
         url = f"tftp://10.0.2.2:{port}/small.ipxe"
         self._start(
             "user", (), daemon, "127.0.0.1", *BIOS, "-m", "128",
@@ -283,8 +283,10 @@ class Room:
         space = self._namespace = Namespace()
         for number, name in enumerate(_BOOT_FILES, 1):
             space.tap(name, f"10.99.{number}.1/24")
-        # On all addresses: the answer must leave from the one that was asked.
-        daemon = self._serve("wired", "udp:69", 69, "10.99.0.0/16", space.prefix)
+        space.tap("edk2v6", "fd00:99::1/64")
+        # On all IPv4 addresses: the answer must leave from the one that was asked.
+        listen = ("udp:69", r"udp:69:interface=fd00\:99\:\:1")
+        daemon = self._serve("wired", listen, 69, ("10.99.0.0/16", "fd00:99::/64"), space.prefix)
         self._startDHCP(space)
         present = {
             "ipxe": True,
@@ -293,11 +295,14 @@ class Room:
             "edk2": self.tree.addGRUB("x86_64-efi") and EDK2.exists(),
             "uboot": UBOOT.exists(),
         }
-        for number, name in enumerate(_BOOT_FILES, 1):
+        present["edk2v6"] = present["edk2"]
+        addresses = {name: f"10.99.{number}.50" for number, name in enumerate(_BOOT_FILES, 1)}
+        addresses["edk2v6"] = "fd00:99::5"
+        for name, address in addresses.items():
             if present[name]:
                 wire = f"tap,id=n0,ifname={name},script=no,downscript=no"
                 self._start(
-                    name, space.prefix, daemon, f"10.99.{number}.50",
+                    name, space.prefix, daemon, address,
                     "-netdev", wire, "-m", "320", *self._firmware(name),
                 )  # fmt: skip
 
@@ -310,11 +315,14 @@ class Room:
                 *("-machine", "pc", "-bios", str(UBOOT), "-vga", "std"),
                 *("-device", "e1000,netdev=n0,romfile="),
             )
-        if name == "edk2":
-            variables = self.folder / "variables.fd"
+        if name in ("edk2", "edk2v6"):
+            variables = self.folder / f"{name}.fd"
             shutil.copy(_EDK2_VARIABLES, variables)
             flash = "if=pflash,format=raw"
+            # Where both families can be had it prefers IPv4, and waits a minute for it.
+            four = "yes" if name == "edk2" else "no"
             return (
+                *("-fw_cfg", f"name=opt/org.tianocore/IPv4PXESupport,string={four}"),
                 *("-machine", "q35", "-drive", f"{flash},readonly=on,file={EDK2}"),
                 *("-drive", f"{flash},file={variables}"),
                 # Without the card's own ROM, the firmware has to do it itself.
@@ -323,16 +331,25 @@ class Room:
         return (*BIOS, "-device", card)
 
     def _serve(
-        self, name: str, listen: str, port: int, network: str, prefix: Sequence[str] = ()
+        self,
+        name: str,
+        listen: Sequence[str],
+        port: int,
+        networks: Sequence[str],
+        prefix: Sequence[str] = (),
     ) -> Daemon:
         folder = self.folder / name
         folder.mkdir()
         configuration = folder / "filehub.toml"
+        clients = "".join(
+            f'[[network]]\naddress = "{each}"\naccount = "netboot"\nprotocols = ["tftp"]\n'
+            for each in networks
+        )
         configuration.write_text(f"""
 [log]
 format = "json"
 [tftp]
-listen = ["{listen}"]
+listen = {tomlList(listen)}
 [[mount]]
 path = "/"
 source = "file://{self.tree.root}"
@@ -341,11 +358,7 @@ name = "netboot"
 [[user.rule]]
 path = "/"
 allow = "r"
-[[network]]
-address = "{network}"
-account = "netboot"
-protocols = ["tftp"]
-""")
+{clients}""")
         daemon = Daemon(folder, ["--config", str(configuration)], udp=[port], prefix=prefix)
         self._daemons.append(daemon)
         return daemon
@@ -359,6 +372,13 @@ protocols = ["tftp"]
                 f"--dhcp-range=set:{name},{network}.50,{network}.50,255.255.255.0,5m",
                 f"--dhcp-boot=tag:{name},{file},,{network}.1",
             ]
+        file = _BOOT_FILES["edk2"]
+        options += [
+            *("--interface=edk2v6", "--enable-ra"),
+            # The firmware takes one address for itself and another one to boot.
+            "--dhcp-range=set:edk2v6,fd00:99::50,fd00:99::5f,64,5m",
+            f"--dhcp-option=tag:edk2v6,option6:bootfile-url,tftp://[fd00:99::1]/{file}",
+        ]
         with (self.folder / "dhcp.log").open("wb") as output:
             self._dhcp = subprocess.Popen(
                 [
