@@ -15,6 +15,7 @@ from filehub.accounts.hashes import isUsableHash
 from filehub.config.advice import adviceOn
 from filehub.config.encryption import certificatesFor, effectiveTLS
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
+from filehub.config.quotas import quotasOf
 from filehub.config.schema import Rule
 from filehub.errors import ConfigurationError
 from filehub.permissions import formatPermissions
@@ -93,14 +94,23 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
         (str(each.address), each.account or "", ", ".join(each.protocols or ()))
         for each in values.network
     ]
+    quotas: list[tuple[str, ...]] = [
+        (str(path), _orNone(quota.nbytes), _orNone(quota.nfiles))
+        for path, quota in quotasOf(values).items()
+    ]
     return [
         ("Listeners", ("protocol", "endpoint", "mode"), listeners),
         ("Hosts", ("name", "root", "users", "also"), hosts),
         ("Mounts", ("path", "folder", "access", "links"), mounts),
         ("Accounts", ("name", "login", "groups", "rules"), accounts),
         ("Further accounts", ("type", "place"), sources),
+        ("Quotas", ("path", "bytes", "files"), quotas),
         ("Networks", ("address", "account", "protocols"), networks),
     ]
+
+
+def _orNone(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _rules(rules: list[Rule]) -> str:
