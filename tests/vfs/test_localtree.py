@@ -10,11 +10,11 @@ import tracemalloc
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from filehub.attributes import AttributeChanges, Disposition, FileType
-from filehub.errors import ConfigurationError, OperationNotSupported
-from filehub.interfaces import IDescriptorBacked
+from filehub.errors import ConfigurationError, OperationNotSupported, StorageUnavailable
+from filehub.interfaces import IDescriptorBacked, ISparse
 from filehub.paths import ROOT
 from filehub.vfs import _drafts, _openat, _openfile, local
 from filehub.vfs._facts import Facts
@@ -363,6 +363,25 @@ class HopTests(OnDisk):
         with IDescriptorBacked(writer).lease() as descriptor:
             os.pwrite(descriptor, b"by the kernel", 0)
         self.assertEqual((await writer.commit()).size, 13)
+
+    async def test_holes(self) -> None:
+        """A read handle finds the data of a sparse file, and its end behind the last."""
+        fileSystem = self.makeTree(self.workers).viewFor("alice")
+        writer = await fileSystem.openForWriting(at("d/sparse"), REPLACE)
+        await writer.writeAt(1 << 20, b"data")
+        await writer.writeAt((4 << 20) - 1, b"\0")
+        await writer.commit()
+        reader = await fileSystem.openForReading(at("d/sparse"))
+        start, end = await ISparse(reader).nextData(0)
+        if start == 0:
+            raise SkipTest("this file system has no holes")
+        self.assertLessEqual(start, 1 << 20)
+        self.assertGreater(end, 1 << 20)
+        self.assertGreater((await ISparse(reader).nextData(end))[0], end)
+        self.assertEqual(await ISparse(reader).nextData(4 << 20), (4 << 20, 4 << 20))
+        await reader.close()
+        with self.assertRaises(StorageUnavailable):
+            await ISparse(reader).nextData(0)
 
 
 class FileSystemKindTests(SynchronousTestCase):
