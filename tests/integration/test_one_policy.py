@@ -306,7 +306,8 @@ protocols = ["tftp"]
         """Without a login every command but those of the greeting is refused with 530."""
         self.lay()
         free = {"USER", "PASS", "ACCT", "QUIT", "NOOP", "SYST", "HELP", "FEAT", "OPTS",
-                "CLNT", "REIN", "STAT", "AUTH", "PBSZ", "PROT", "HOST", "LANG"}  # fmt: skip
+                "CLNT", "REIN", "STAT", "AUTH", "PBSZ", "PROT", "HOST", "LANG",
+                "CSID"}  # fmt: skip
         with RawFTP(self.site.ftp) as ftp:
             listed = ftp.expect(214, "HELP")
             verbs = {word for word in listed.upper().replace("*", " ").split()
