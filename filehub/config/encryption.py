@@ -17,6 +17,7 @@ from filehub.certificates import CertificateStore, TLSPolicy, makeSelfSigned
 from filehub.config.listening import FTPListener
 from filehub.config.schema import TLS, Configuration
 from filehub.errors import ConfigurationError
+from filehub.transfer._tickets import canRenewTickets
 from filehub.transfer.tls import resumptionIsSeen
 
 #: How often the files are looked at, seconds.
@@ -66,6 +67,11 @@ def certificatesFor(values: Configuration) -> CertificateStore | None:
         raise ConfigurationError(
             "ftp.tls_sessions: found 'require', but the installed TLS library does not"
             " let us see whether a session was resumed"
+        )
+    if not canRenewTickets() and required:
+        _log.warn(
+            "the installed TLS library brings clients no new tickets after uploads: those that"
+            " use each once, such as curl, need TLS 1.2 for more than one upload"
         )
     return store
 

@@ -50,6 +50,14 @@ def renewTicket(connection: SSL.Connection) -> bool:
     return bool(function(int(_ffi.cast("uintptr_t", connection._ssl))))
 
 
+def canRenewTickets() -> bool:
+    """
+    Is there a way?  Looked for once, which takes some milliseconds and reads files: best
+    done before anybody waits, and before the root directory is changed.
+    """
+    return _function() is not None
+
+
 @cache
 def _function() -> Callable[[int], int] | None:
     """The function, or L{None} if it is not to be had."""
@@ -101,4 +109,4 @@ def _valuesOf(path: Path, names: tuple[bytes, ...]) -> dict[bytes, int]:
         return found
 
 
-__all__ = ["renewTicket"]
+__all__ = ["canRenewTickets", "renewTicket"]

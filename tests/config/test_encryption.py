@@ -87,6 +87,18 @@ class EncryptionTests(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(state.stat().st_mode), 0o700)
         self.assertIn(first.default.fingerprint, formatEvent(self.seen[0]))
 
+    def test_tickets(self) -> None:
+        """Where reuse is required and tickets cannot be renewed, that is said at start."""
+        makeSelfSigned(self.pem, ["own.example"], timedelta(days=90))
+        tls = {"certificate": str(self.pem)}
+        for possible, sessions, expected in (
+            (True, "require", 0), (False, "prefer", 0), (False, "require", 1),
+        ):  # fmt: skip
+            self.patch(encryption, "canRenewTickets", lambda known=possible: known)
+            self.seen.clear()
+            certificatesFor(self.values(tls=tls, ftp={"tls_sessions": sessions}))
+            self.assertEqual(len(self.seen), expected, (possible, sessions))
+
     def test_cannotBeMade(self) -> None:
         """Without a folder, or one that cannot be made, that is said."""
         with self.assertRaises(ConfigurationError) as caught:

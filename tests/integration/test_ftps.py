@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Iterator
 
-from tests.integration.harness import ANSWER, IntegrationTestCase, Site, content, until
+from tests.integration.harness import ANSWER, IntegrationTestCase, Site, content, sharedSite, until
 from tests.integration.rawftp import RawFTP, drain, reset
 from tests.integration.test_ftp_clients import makeTree, readTree
 
@@ -24,7 +24,7 @@ class TLSTestCase(IntegrationTestCase):
     """
 
     def makeSite(self) -> Site:
-        return self.newSite(tls=True)
+        return sharedSite("tls", tls=True)
 
     def setUp(self) -> None:
         super().setUp()
@@ -164,6 +164,7 @@ class HandshakeTests(TLSTestCase):
         """R4: with strict_sni a name without a certificate is refused."""
         self.handshake(name="elsewhere.test")
         pem = self.site.folder / "server.pem"
+        self.addCleanup(setattr, self, "site", self.site)
         strict = self.newSite(tls=True)
         text = strict.configuration.read_text()
         strict.daemon.stop()
@@ -276,7 +277,7 @@ class BoundTests(TLSTestCase):
     """R7 to R9: data connections resume their own control connection's session."""
 
     def makeSite(self) -> Site:
-        return self.newSite(tls=True, ftp='tls_sessions = "require"')
+        return sharedSite("tls require", tls=True, ftp='tls_sessions = "require"')
 
     @contextlib.contextmanager
     def transferring(self, ftp: RawFTP) -> Iterator[socket.socket]:

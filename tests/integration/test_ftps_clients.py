@@ -19,7 +19,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from tests.integration.harness import ANSWER, Site, content
+from tests.integration.harness import ANSWER, Site, content, sharedSite
 from tests.integration.test_ftps import TLSTestCase
 
 #: Transfers in one session.
@@ -39,7 +39,7 @@ class ReuseTestCase(TLSTestCase):
     """
 
     def makeSite(self) -> Site:
-        return self.newSite(tls=True, ftp='tls_sessions = "require"')
+        return sharedSite("tls require", tls=True, ftp='tls_sessions = "require"')
 
     def setUp(self) -> None:
         super().setUp()
