@@ -34,7 +34,7 @@ _PROMPT: Final = 0.0001
 #: Turns without lingering after such an answer.
 _DISCOURAGED: Final = 100
 #: Processor seconds that a turn of the reactor takes when nobody else is served.
-_IDLE_TURN: Final = 0.000025
+_IDLE_TURN: Final = 0.00004
 
 
 class Descriptor(Protocol):
