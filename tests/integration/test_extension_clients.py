@@ -117,7 +117,8 @@ class FtplibTests(ExtensionTestCase):
         """There is room, but not for everything."""
         free = int(self.ftp.sendcmd("AVBL").split()[1])
         room = os.statvfs(self.work)
-        self.assertAlmostEqual(free, room.f_bavail * room.f_frsize, delta=1 << 30)
+        # Others use the disk too.
+        self.assertLess(abs(free - room.f_bavail * room.f_frsize), 1 << 30)
         self.assertTrue(self.ftp.sendcmd("ALLO 1000").startswith("200"))
         self.assertEqual(self.refused("ALLO 9000000000000000000"), "552")
 
