@@ -1,0 +1,10 @@
+"""
+How fast a machine is decides about no test.
+"""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
