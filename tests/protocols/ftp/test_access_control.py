@@ -144,6 +144,9 @@ class LoginTests(SynchronousTestCase):
             def loggedIn(self, account: Any) -> None:
                 raise LimitExceeded("Too many sessions of this user.")
 
+            def pace(self) -> None:
+                """As fast as they come."""
+
             def leave(self, reason: str) -> None:
                 """Nothing to do."""
 
