@@ -19,7 +19,13 @@ from zope.interface import implementer
 from filehub.accounts.codes import CODE_LENGTH, CodeVerifier
 from filehub.accounts.hashes import isAcceptable, isUsableHash, needsRehash
 from filehub.accounts.passwords import PasswordVerifier
-from filehub.accounts.records import AccountRecord, AccountSource, LoginSource, NetworkRecord
+from filehub.accounts.records import (
+    AccountRecord,
+    AccountSource,
+    LoginSource,
+    NetworkRecord,
+    PasswordStore,
+)
 from filehub.credentials import AccountRequired, IAccountPassword, IPeerAddress
 from filehub.errors import LimitExceeded, StorageUnavailable
 
@@ -121,19 +127,19 @@ class PasswordChecker:
                 raise UnauthorizedLogin("wrong one-time code")
             if record.account is not None and secret is None:
                 await self._checkAccount(record.account, credentials.account)
-        await self._hashAnew(record.name, stored, password)
+        if record.store is not None and needsRehash(stored):
+            await self._hashAnew(record.store, record.name, stored, password)
 
     async def _checkAccount(self, stored: str, account: bytes) -> None:
         if not isAcceptable(account) or not await self._verifier.verify(stored, account):
             raise UnauthorizedLogin("wrong account")
 
-    async def _hashAnew(self, name: str, stored: str, password: bytes) -> None:
+    async def _hashAnew(
+        self, store: PasswordStore, name: str, stored: str, password: bytes
+    ) -> None:
         """The password is here now, so a better hash of it can be made."""
-        replace = getattr(self._source, "replacePassword", None)
-        if replace is None or not needsRehash(stored):
-            return
         try:
-            await replace(name, stored, await self._verifier.hash(password))
+            await store.replacePassword(name, stored, await self._verifier.hash(password))
         except (LimitExceeded, StorageUnavailable) as error:
             # The old one is as good as it was; the next login tries again.
             self._log.warn("no new hash for {account}: {reason}", account=name, reason=str(error))

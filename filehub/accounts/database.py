@@ -17,7 +17,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -381,7 +381,7 @@ class DatabaseSource:
         if stored is None:
             return None
         try:
-            return self._convert(stored)
+            return replace(self._convert(stored), store=self)
         except ConfigurationError as error:
             self._log.error("account {name} cannot be used: {reason}", name=name, reason=str(error))
             return None

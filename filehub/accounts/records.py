@@ -53,6 +53,16 @@ class AccountLimits:
 NO_LIMITS = AccountLimits()
 
 
+class PasswordStore(Protocol):
+    """Where a hash can be replaced by a better one of the same password."""
+
+    async def replacePassword(self, name: str, old: str, new: str) -> None:
+        """
+        @param old: only if this is stored still.
+        @raise StorageUnavailable: it does not answer.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
     """
@@ -70,6 +80,7 @@ class AccountRecord:
     @ivar foreignData: see L{IClientPreferences<filehub.interfaces.IClientPreferences>}.
     @ivar profile: likewise.
     @ivar admissions: its own and its groups' restrictions; all have to be met.
+    @ivar store: where it came from, if a better hash of its password can be kept there.
     """
 
     name: str
@@ -87,6 +98,7 @@ class AccountRecord:
     admissions: tuple[Admission, ...] = ()
     limits: AccountLimits = NO_LIMITS
     enabled: bool = True
+    store: PasswordStore | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,13 +60,6 @@ class SourceChain:
                 return record
         return None
 
-    async def replacePassword(self, name: str, old: str, new: str) -> None:
-        """Store a new hash of the same password, where the account's place can."""
-        for source in self._stored:
-            replace = getattr(source, "replacePassword", None)
-            if replace is not None:
-                await replace(name, old, new)
-
 
 class Check(Protocol):
     """Asks somebody else whether a password is right; may block."""

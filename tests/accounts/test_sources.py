@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class Writable(AccountTable):
     """A place that can store a hash that was made anew."""
 
     def __init__(self, *records: AccountRecord) -> None:
-        super().__init__(records)
+        super().__init__(replace(each, store=self) for each in records)
         self.replaced: list[tuple[str, str, str]] = []
         self.problem: Exception | None = None
 
