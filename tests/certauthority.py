@@ -1,5 +1,5 @@
 """
-A certificate authority for tests: client certificates and revocation lists.
+A certificate authority for tests: certificates of clients and servers, revocation lists.
 """
 
 from __future__ import annotations
@@ -74,15 +74,20 @@ class Authority:
         common: str | x509.Name,
         *,
         emails: Iterable[str] = (),
+        hosts: Iterable[str] = (),
         lifetime: timedelta = DAY,
         age: timedelta = DAY,
-        purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
+        purpose: x509.ObjectIdentifier | None = None,
     ) -> Issued:
         """
         @param common: the subject's common name, or all of its name.
+        @param purpose: by default a server's, if it has names of hosts, or a client's.
+        @param hosts: names of a server.
         @param lifetime: from now on; may be negative.
         @param age: since when.
         """
+        if purpose is None:
+            purpose = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         builder = (
@@ -95,7 +100,8 @@ class Authority:
             .not_valid_after(now + lifetime)
             .add_extension(x509.ExtendedKeyUsage([purpose]), False)
         )
-        names = [x509.RFC822Name(each) for each in emails]
+        names: list[x509.GeneralName] = [x509.RFC822Name(each) for each in emails]
+        names += [x509.DNSName(each) for each in hosts]
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         return Issued(builder.sign(self.key, hashes.SHA256()), key)

@@ -146,11 +146,31 @@ class PasswordChecker:
 
     async def _elsewhere(self, name: str, credentials: Any) -> AccountRecord | None:
         connection = getattr(credentials, "connection", None)
+        problem: LimitExceeded | StorageUnavailable | None = None
         for source in self._logins:
-            record = await source.authenticate(name, credentials.password, connection)
-            if record is not None:
-                return record if record.enabled else None
+            try:
+                record = await source.authenticate(name, credentials.password, connection)
+            except (LimitExceeded, StorageUnavailable) as error:
+                # It refuses its own users only.
+                problem = problem or error
+                continue
+            if record is None:
+                continue
+            if not record.enabled:
+                return None
+            # It may call him by another name, which must not be somebody else's here.
+            if record.name == name or await self._source.find(record.name) is None:
+                self._forgetElsewhere(record.name, source)
+                return record
+        if problem is not None:
+            raise problem
         return None
+
+    def _forgetElsewhere(self, name: str, known: LoginSource) -> None:
+        """The realm looks him up next, and must not find who had this name before."""
+        for source in self._logins:
+            if source is not known:
+                source.forget(name)
 
 
 @implementer(ICredentialsChecker)

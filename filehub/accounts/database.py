@@ -7,33 +7,27 @@ down.  Groups are the same without a password.  The tables are meant to be fille
 other programs too; what they write is checked when it is read, and an account that
 makes no sense is none.
 
-L{AccountTables} is the data and knows nothing of threads.  L{DatabaseSource} asks it
-from a pool of threads, for a server.
+L{AccountTables} is the data and knows nothing of threads;
+L{DatabaseSource<filehub.accounts.lookups.DatabaseSource>} asks it from one, for a server.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
-
-from filehub.accounts.records import AccountRecord
-from filehub.errors import ConfigurationError, FileHubError, LimitExceeded, StorageUnavailable
+from filehub.accounts.records import PATIENCE
+from filehub.errors import ConfigurationError, FileHubError, StorageUnavailable
 
 #: Rises with every change of the tables that older programs would not understand.
 SCHEMA_VERSION: Final = 1
-#: Look-ups that may wait; more are refused.
-_MAXIMUM_WAITING: Final = 256
-#: Seconds that a writer may wait for another.
-_PATIENCE: Final = 10.0
 
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS filehub_version (version INTEGER NOT NULL)",
@@ -96,12 +90,19 @@ class AccountTables:
 
         @raise ConfigurationError: a newer FileHub made them.
         """
-        with self._transaction() as run:
-            for statement in _TABLES:
-                run(statement)
-            found = list(run("SELECT version FROM filehub_version"))
-            if not found:
-                run(f"INSERT INTO filehub_version VALUES ({self._mark})", SCHEMA_VERSION)
+        try:
+            with self._transaction() as run:
+                found = list(run("SELECT version FROM filehub_version"))
+        except DatabaseUnavailable:
+            # Only now: who may use them need not be allowed to make them.
+            found = []
+        if not found:
+            with self._transaction() as run:
+                for statement in _TABLES:
+                    run(statement)
+                found = list(run("SELECT version FROM filehub_version"))
+                if not found:
+                    run(f"INSERT INTO filehub_version VALUES ({self._mark})", SCHEMA_VERSION)
         if found and found[0][0] > SCHEMA_VERSION:
             raise ConfigurationError(
                 f"{self.place}: found tables of version {found[0][0]}, expected at most"
@@ -123,7 +124,9 @@ class AccountTables:
                 return None
             settings = self._decoded(rows[0][2], name)
             groups = {}
-            for group in settings.get("groups", ()):
+            listed = settings.get("groups")
+            # What else may be there is complained of later, by whoever makes an account of it.
+            for group in listed if isinstance(listed, list) else ():
                 if isinstance(group, str):
                     for row in run(
                         f"SELECT settings FROM filehub_group WHERE name = {self._mark}", group
@@ -198,6 +201,17 @@ class AccountTables:
         """Returns whether there was such a group."""
         return self._delete("filehub_group", name)
 
+    def interrupt(self) -> None:
+        """Let what another thread waits for here fail; the connection may be lost by it."""
+        # That thread may be closing it just now, and then there is nothing to interrupt.
+        with suppress(self._errors, OSError):
+            if isinstance(self._connection, sqlite3.Connection):
+                self._connection.interrupt()
+            else:
+                # Its own way to cancel is a question to a server that does not answer.
+                with socket.socket(fileno=os.dup(self._connection.fileno())) as link:
+                    link.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Nothing is asked afterwards."""
         self._connection.close()
@@ -232,10 +246,11 @@ class AccountTables:
     def _transaction(self) -> _Transaction:
         return _Transaction(self._connection, self._errors, self.place)
 
-    def _decoded(self, text: str, name: str) -> Mapping[str, Any]:
+    def _decoded(self, text: Any, name: str) -> Mapping[str, Any]:
         try:
-            settings = json.loads(text)
-        except ValueError:
+            # PostgreSQL's own JSON types arrive as objects.
+            settings = text if isinstance(text, dict) else json.loads(text)
+        except (TypeError, ValueError, RecursionError):
             settings = None
         if not isinstance(settings, dict):
             raise DatabaseUnavailable(f"{self.place}: the settings of {name!r} are no object")
@@ -296,7 +311,7 @@ def openSQLite(path: Path, *, create: bool = False) -> AccountTables:
     if not create and not path.exists():
         raise ConfigurationError(f"{path}: found no file; filehub user add makes it")
     try:
-        connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False)
         with closing(connection.execute("PRAGMA journal_mode = WAL")):
             pass
     except sqlite3.Error as error:
@@ -328,7 +343,8 @@ def openPostgreSQL(address: str) -> AccountTables:
             "PostgreSQL needs its library: pip install filehub[postgresql]"
         ) from None
     try:
-        connection = psycopg.connect(address, connect_timeout=int(_PATIENCE))
+        # Statements that are prepared do not survive some connection poolers.
+        connection = psycopg.connect(address, connect_timeout=int(PATIENCE), prepare_threshold=None)
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         raise DatabaseUnavailable(f"PostgreSQL: {said}") from None
@@ -339,108 +355,3 @@ def openPostgreSQL(address: str) -> AccountTables:
         tables.close()
         raise
     return tables
-
-
-class DatabaseSource:
-    """
-    An L{AccountSource<filehub.accounts.records.AccountSource>} over
-    L{AccountTables}, in a thread of its own.
-
-    A connection that broke is opened again by the next look-up.  While there is none,
-    look-ups raise L{StorageUnavailable}, and the log says why.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        connect: Callable[[], AccountTables],
-        convert: Callable[[StoredAccount], AccountRecord],
-    ) -> None:
-        """
-        @param connect: called in the thread.
-        @param convert: from a row to an account.  Raises L{ConfigurationError} for one
-            that makes no sense.
-        """
-        self._reactor = reactor
-        self._connect = connect
-        self._convert = convert
-        self._pool = ThreadPool(0, 1, "accounts")
-        self._tables: AccountTables | None = None
-        self._waiting = 0
-        self._stopped = False
-
-    async def find(self, name: str) -> AccountRecord | None:
-        """
-        See L{AccountSource.find<filehub.accounts.records.AccountSource.find>}.
-
-        @raise StorageUnavailable: the database does not answer.
-        """
-        stored = await self._ask(lambda tables: tables.find(name))
-        if stored is None:
-            return None
-        try:
-            return replace(self._convert(stored), store=self)
-        except ConfigurationError as error:
-            self._log.error("account {name} cannot be used: {reason}", name=name, reason=str(error))
-            return None
-
-    async def findAnonymous(self) -> AccountRecord | None:
-        """Nobody: anonymous logins are the configuration's."""
-        return None
-
-    async def replacePassword(self, name: str, old: str, new: str) -> None:
-        """
-        Store another hash of the same password.
-
-        @raise StorageUnavailable: the database does not answer.
-        """
-        await self._ask(lambda tables: tables.setPassword(name, new, instead=old))
-
-    async def _ask(self, question: Callable[[AccountTables], Any]) -> Any:
-        if self._stopped or self._waiting >= _MAXIMUM_WAITING:
-            raise LimitExceeded("too many logins at once, try again later")
-        if not self._pool.started:
-            self._pool.start()
-        self._waiting += 1
-        answer: Deferred[Any] = Deferred()
-        self._pool.callInThreadWithCallback(self._answered(answer), self._work, question)
-        return await answer
-
-    def _answered(self, answer: Deferred[Any]) -> Callable[[bool, Any], None]:
-        def arrived(success: bool, result: Any) -> None:
-            self._waiting -= 1
-            if not answer.called:
-                (answer.callback if success else answer.errback)(result)
-
-        def inThread(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(arrived, success, result)
-
-        return inThread
-
-    def _work(self, question: Callable[[AccountTables], Any]) -> Any:
-        # A server that was restarted shows in the first statement only: once more, then.
-        for _ in range(2):
-            try:
-                if self._tables is None:
-                    self._tables = self._connect()
-                return question(self._tables)
-            except DatabaseUnavailable as error:
-                problem = error
-            except ConfigurationError as error:
-                problem = DatabaseUnavailable(str(error))
-            if self._tables is not None:
-                self._tables.close()
-                self._tables = None
-        self._log.error("accounts cannot be looked up: {reason}", reason=problem.reason)
-        raise problem
-
-    def stop(self) -> None:
-        """Let go of the database, after what it is at."""
-        self._stopped = True
-        if self._pool.started and not self._pool.joined:
-            self._pool.stop()
-        if self._tables is not None:
-            self._tables.close()
-            self._tables = None

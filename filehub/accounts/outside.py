@@ -1,12 +1,14 @@
 """
-Who else may know whether a password is right: the system, a directory, a program, a web
-service.  Each is a L{Check<filehub.accounts.sources.Check>}: it blocks, bounded by a
+Who else may know whether a password is right: the system, a program, a web service.
+Each is a L{Check<filehub.accounts.sources.Check>}: it blocks, bounded by a
 time, and runs in a thread.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -15,14 +17,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from filehub.accounts.database import StoredAccount
+from filehub.accounts.records import PATIENCE
 from filehub.accounts.sources import SourceFailed
 from filehub.credentials import ConnectionInfo
 from filehub.errors import ConfigurationError
 
-#: Seconds that any of them may take.
-PATIENCE: Final = 10.0
 #: Bytes of an answer that are read.
 _MAXIMUM_ANSWER: Final = 64 * 1024
+#: PAM's number for where somebody calls from.
+_PAM_RHOST: Final = 4
+#: What PAM answers when it cannot say whether a password is right: no module, no service,
+#: no answer from whoever keeps the passwords.
+_PAM_TROUBLE: Final = frozenset((1, 2, 3, 5, 9, 19, 26, 28))
 #: The exit status of a program that knows that the password is wrong.
 _REFUSED: Final = 1
 
@@ -41,114 +47,42 @@ class PAMCheck:
         """
         @raise ConfigurationError: the library is not installed.
         """
-        _library("pam", "pam")
+        library("pam", "pam")
 
     def __call__(
         self, name: str, password: bytes, connection: ConnectionInfo | None
     ) -> StoredAccount | None:
-        """The account, if it may log in now."""
+        """The account, if it may log in now: not locked, not expired, allowed at this hour."""
+        # Modules may let in whoever has an empty one stored.
+        if not password:
+            return None
         # A conversation for each: they run in several threads.
-        session = _library("pam", "pam").PamAuthenticator()
+        session = library("pam", "pam").PamAuthenticator()
+        if connection is not None:
+            _tellAddress(session, connection.peer.host)
         try:
+            # This asks for the state of the account, too (pam_acct_mgmt).
             right = session.authenticate(
-                name, password, service=self.service, encoding="utf-8", call_end=False
+                name, password, service=self.service, encoding="utf-8", resetcreds=False
             )
         except (ValueError, UnicodeError):
             return None
-        try:
-            # 0 is PAM_SUCCESS: not locked, not expired, allowed at this hour.
-            if right and session.acct_mgmt() == 0:
-                return StoredAccount(name, None, {})
-        finally:
-            session.end()
+        if right:
+            return StoredAccount(name, None, {})
+        if session.code in _PAM_TROUBLE:
+            raise SourceFailed(str(session.reason))
         return None
 
 
-@dataclass(frozen=True)
-class LDAPCheck:
-    """
-    A directory: who can bind with his password is let in.
+def _tellAddress(session: Any, host: str) -> None:
+    """Modules such as pam_access and pam_faillock want to know where a user calls from."""
+    authenticate = session.pam_authenticate
 
-    The entry is found first, with the name as a value and never as a part of the
-    filter, by an account of its own or anonymously.
+    def knowing(handle: Any, flags: int) -> Any:
+        session.pam_set_item(handle, _PAM_RHOST, host.encode())
+        return authenticate(handle, flags)
 
-    @ivar address: C{ldap://host} or C{ldaps://host}.
-    @ivar base: where entries are looked for.
-    @ivar filter: with C{{name}} where the user's name belongs.
-    @ivar bindName: who looks for them; empty for nobody.
-    @ivar startTLS: encrypt before anything is said, on C{ldap://}.
-    @ivar authority: a file of the authorities that its certificate is checked against;
-        L{None} for the system's.
-    @ivar groups: from the name of an entry's group (its C{memberOf}) to a group here.
-    """
-
-    address: str
-    base: str
-    filter: str = "(uid={name})"
-    bindName: str = ""
-    bindPassword: str = field(default="", repr=False)
-    startTLS: bool = False
-    authority: str | None = None
-    groups: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """
-        @raise ConfigurationError: the library is not installed.
-        """
-        _library("ldap3", "ldap")
-
-    def __call__(
-        self, name: str, password: bytes, connection: ConnectionInfo | None
-    ) -> StoredAccount | None:
-        """The account, if exactly one entry has this name and can bind with the password."""
-        ldap3 = _library("ldap3", "ldap")
-        # An empty password is an anonymous bind, which always succeeds.
-        if not password:
-            return None
-        try:
-            text = password.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-        try:
-            server = self._server(ldap3)
-            with self._bound(ldap3, server, self.bindName or None, self.bindPassword) as searching:
-                escaped = ldap3.utils.conv.escape_filter_chars(name)
-                searching.search(
-                    self.base, self.filter.replace("{name}", escaped), attributes=["memberOf"]
-                )
-                found = [each for each in searching.response if each["type"] == "searchResEntry"]
-            if len(found) != 1:
-                return None
-            entry = found[0]
-            try:
-                with self._bound(ldap3, server, entry["dn"], text):
-                    pass
-            except ldap3.core.exceptions.LDAPBindError:
-                return None
-        except ldap3.core.exceptions.LDAPExceptionError as error:
-            raise SourceFailed(str(error).partition("\n")[0]) from None
-        member = entry["attributes"].get("memberOf", [])
-        names = [member] if isinstance(member, str) else member
-        groups = [self.groups[each] for each in names if each in self.groups]
-        return StoredAccount(name, None, {"groups": groups} if groups else {})
-
-    def _server(self, ldap3: Any) -> Any:
-        import ssl
-
-        tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=self.authority)
-        return ldap3.Server(self.address, tls=tls, connect_timeout=PATIENCE, get_info=None)
-
-    def _bound(self, ldap3: Any, server: Any, name: str | None, password: str) -> Any:
-        how = ldap3.AUTO_BIND_TLS_BEFORE_BIND if self.startTLS else ldap3.AUTO_BIND_NO_TLS
-        return ldap3.Connection(
-            server,
-            name,
-            password or None,
-            auto_bind=how,
-            receive_timeout=PATIENCE,
-            read_only=True,
-            raise_exceptions=False,
-        )
+    session.pam_authenticate = knowing
 
 
 @dataclass(frozen=True)
@@ -204,10 +138,13 @@ class WebCheck:
     the password goes where the operator said.
 
     @ivar headers: sent along, e.g. a token.
+    @ivar authority: a file of the authorities that its certificate is checked against;
+        L{None} for the system's.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    authority: str | None = None
 
     def __call__(
         self, name: str, password: bytes, connection: ConnectionInfo | None
@@ -222,8 +159,14 @@ class WebCheck:
             headers={"Content-Type": "application/json", **self.headers},
             method="POST",
         )
-        opener = urllib.request.build_opener(_NoRedirection)
         try:
+            context = ssl.create_default_context(cafile=self.authority)
+            opener = urllib.request.build_opener(
+                _NoRedirection,
+                # Nor to the proxy of an environment variable.
+                urllib.request.ProxyHandler({}),
+                urllib.request.HTTPSHandler(context=context),
+            )
             with opener.open(request, timeout=PATIENCE) as answer:
                 return StoredAccount(
                     name, None, _settings(answer.read(_MAXIMUM_ANSWER + 1), self.url)
@@ -232,8 +175,9 @@ class WebCheck:
             if error.code in (401, 403, 404):
                 return None
             raise SourceFailed(f"{self.url} answers with {error.code}") from None
-        except OSError as error:
-            raise SourceFailed(f"{self.url}: {error}") from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            said = str(error) or type(error).__name__
+            raise SourceFailed(f"{self.url}: {said}") from None
 
 
 class _NoRedirection(urllib.request.HTTPRedirectHandler):
@@ -261,15 +205,17 @@ def _settings(answer: bytes, place: str) -> Mapping[str, Any]:
         return {}
     try:
         settings = json.loads(answer) if len(answer) <= _MAXIMUM_ANSWER else None
-    except ValueError:
+    except (ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
         raise SourceFailed(f"{place}: found something else, expected a JSON object of settings")
     return settings
 
 
-def _library(name: str, extra: str) -> Any:
+def library(name: str, extra: str) -> Any:
     """
+    A module of a library that comes with an extra of this package.
+
     @raise ConfigurationError: it is not installed.
     """
     from importlib import import_module

@@ -24,6 +24,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: The name under which anonymous sessions appear.
 ANONYMOUS_NAME = "anonymous"
 
+#: Seconds that a place outside of this process may take to answer.
+PATIENCE = 10.0
+
 
 @implementer(ISessionLimits)
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,9 @@ class LoginSource(Protocol):
 
     async def find(self, name: str) -> AccountRecord | None:
         """An account that was authenticated a moment ago."""
+
+    def forget(self, name: str) -> None:
+        """Somebody else has this name."""
 
 
 class AccountTable:

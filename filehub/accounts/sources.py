@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from filehub.accounts.database import StoredAccount
-from filehub.accounts.records import AccountRecord, AccountSource, LoginSource
+from filehub.accounts.records import PATIENCE, AccountRecord, AccountSource, LoginSource
 from filehub.credentials import ConnectionInfo
 from filehub.errors import ConfigurationError, LimitExceeded, StorageUnavailable
 
@@ -120,12 +120,26 @@ class CheckedSource:
         if not self._pool.started:
             self._pool.start()
         self._pending += 1
-        checking: Deferred[StoredAccount | None] = deferToThreadPool(
-            self._reactor, self._pool, self._check, name, password, connection
-        )
-        # A client that leaves ends the waiting, not the check.
+        # A client that leaves ends the waiting, and so does time, but not the check.
         waiting: Deferred[StoredAccount | None] = Deferred()
-        checking.addBoth(self._checked).chainDeferred(waiting)
+
+        def work() -> StoredAccount | None:
+            return None if waiting.called else self._check(name, password, connection)
+
+        def checked(result: Any) -> None:
+            self._pending -= 1
+            if overdue.active():
+                overdue.cancel()
+            if not waiting.called:
+                waiting.callback(result)
+
+        def late() -> None:
+            if not waiting.called:
+                waiting.errback(SourceFailed(f"no answer within {PATIENCE:g} s"))
+
+        overdue = self._reactor.callLater(PATIENCE, late)
+        checking: Deferred[Any] = deferToThreadPool(self._reactor, self._pool, work)
+        checking.addBoth(checked)
         try:
             stored = await waiting
             record = None if stored is None else self._convert(stored)
@@ -147,13 +161,13 @@ class CheckedSource:
                 self._remembered.popitem(last=False)
         return record
 
-    def _checked(self, result: Any) -> Any:
-        self._pending -= 1
-        return result
-
     async def find(self, name: str) -> AccountRecord | None:
         """See L{LoginSource.find}."""
         return self._remembered.get(name)
+
+    def forget(self, name: str) -> None:
+        """See L{LoginSource.forget}."""
+        self._remembered.pop(name, None)
 
     def stop(self) -> None:
         """End the threads, after the checks that they are at."""

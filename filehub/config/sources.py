@@ -8,19 +8,18 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, model_validator
 
-from filehub.accounts.database import (
-    DatabaseSource,
-    StoredAccount,
-    openPostgreSQL,
-    openSQLite,
-)
-from filehub.accounts.outside import LDAPCheck, PAMCheck, ProgramCheck, WebCheck
+from filehub.accounts.database import StoredAccount, openPostgreSQL, openSQLite
+from filehub.accounts.directory import LDAPCheck
+from filehub.accounts.lookups import DatabaseSource
+from filehub.accounts.outside import PAMCheck, ProgramCheck, WebCheck
 from filehub.accounts.records import AccountRecord, AccountSource, LoginSource
 from filehub.accounts.sources import CheckedSource
 from filehub.config.values import Section
+from filehub.errors import ConfigurationError
 
 #: The keys that each type has to have, and those that it may have.
 _KEYS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
@@ -34,13 +33,15 @@ _KEYS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
         ),
     ),
     "program": (frozenset(("command",)), frozenset()),
-    "http": (frozenset(("url",)), frozenset(("headers",))),
+    "http": (frozenset(("url",)), frozenset(("headers", "authority"))),
 }
 _SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
     "postgresql": ("postgresql://", "postgres://"),
     "ldap": ("ldap://", "ldaps://"),
-    "http": ("https://", "http://127.0.0.1", "http://[::1]", "http://localhost"),
+    "http": ("https://", "http://"),
 }
+#: Passwords may go in the clear to this machine only.
+_LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
 #: What accounts that are checked elsewhere have in common.
 _COMMON: Final = frozenset(("type", "groups", "home"))
 
@@ -83,6 +84,8 @@ class Source(Section):
         schemes = _SCHEMES.get(self.type)
         if schemes is not None and not (self.url or "").startswith(schemes):
             raise ValueError(f"expected a url that begins with {' or '.join(schemes)}")
+        if self.type == "http" and not (self.isEncrypted or self.isLocal):
+            raise ValueError("expected https://, or http:// to 127.0.0.1, [::1] or localhost")
         if self.type == "ldap" and "{name}" not in self.filter:
             raise ValueError("expected {name} in the filter")
         if self.type == "program" and not self.command:
@@ -90,6 +93,41 @@ class Source(Section):
         if not self.home.startswith("/") or ".." in self.home.split("/"):
             raise ValueError("expected an absolute virtual path such as /home/%u")
         return self
+
+    @property
+    def isLocal(self) -> bool:
+        """Is it asked without a network?"""
+        host = _hostOf(self.url)
+        return host is None or host.startswith("/") or host in _LOOPBACK
+
+    @property
+    def isEncrypted(self) -> bool:
+        """Is it certain that nobody reads along, and that the right one answers?"""
+        url = self.url or ""
+        if self.type == "postgresql":
+            return "sslmode=verify-full" in url
+        return self.start_tls or url.startswith(("ldaps://", "https://"))
+
+    @property
+    def place(self) -> str:
+        """Where it is, for logs and lists; never a secret."""
+        if self.type == "pam":
+            return self.service
+        if self.type == "program":
+            return " ".join(self.command)
+        if self.url is None:
+            return str(self.file)
+        scheme, _, _ = self.url.partition("://")
+        return f"{scheme}://{_hostOf(self.url) or '(this machine)'}"
+
+
+def _hostOf(url: str | None) -> str | None:
+    """
+    @raise ValueError: it is no URL.
+    """
+    parts = urlsplit(url or "")
+    # PostgreSQL's may be a parameter, and the folder of a socket.
+    return parts.hostname or next(iter(parse_qs(parts.query).get("host", ())), None)
 
 
 class BuiltSource(NamedTuple):
@@ -112,7 +150,7 @@ def buildSource(
         account.
     @raise ConfigurationError: a library is missing, or a database is none.
     """
-    place = f"{source.type} {source.file or source.base or ''}".strip()
+    place = f"{source.type} {source.place}"
     if source.type in ("sqlite", "postgresql"):
         if source.file is not None:
             connect = partial(openSQLite, source.file)
@@ -124,6 +162,9 @@ def buildSource(
         return BuiltSource(database, None, database.stop)
 
     def completed(stored: StoredAccount) -> AccountRecord:
+        if stored.name in (".", ".."):
+            # It would be the home of everybody.
+            raise ConfigurationError(f"found {stored.name!r}, expected the name of a user")
         settings = {"home": source.home.replace("%u", stored.name), **stored.settings}
         # Groups add up: what everybody is in, and what is said of this one.
         settings["groups"] = [*source.groups, *stored.settings.get("groups", ())]
@@ -149,4 +190,8 @@ def _checkOf(source: Source) -> Any:
         )
     if source.type == "program":
         return ProgramCheck(tuple(source.command))
-    return WebCheck(source.url or "", source.headers)
+    return WebCheck(
+        source.url or "",
+        source.headers,
+        str(source.authority) if source.authority is not None else None,
+    )

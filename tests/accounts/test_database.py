@@ -15,11 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from filehub.accounts.database import (
     AccountTables,
-    DatabaseSource,
     DatabaseUnavailable,
     StoredAccount,
     openSQLite,
 )
+from filehub.accounts.lookups import DatabaseSource
 from filehub.accounts.records import AccountRecord
 from filehub.errors import ConfigurationError, LimitExceeded, StorageUnavailable
 

@@ -94,6 +94,9 @@ class Elsewhere:
     async def find(self, name: str) -> AccountRecord | None:
         return AccountRecord("eve") if name == "eve" else None
 
+    def forget(self, name: str) -> None:
+        raise AssertionError("nobody else let anybody in")
+
 
 class CheckerTests(TestCase):
     """L{PasswordChecker} with more than one place."""
