@@ -164,11 +164,12 @@ def _folded(name: str) -> str:
 
 
 def _comparable(ldap3: Any, name: str) -> str:
-    """Of a distinguished name: case, and spaces around commas, make no difference."""
+    """Of a distinguished name: case, and spaces around its signs, make no difference."""
     try:
-        return str(ldap3.utils.dn.safe_dn(name)).casefold()
+        parts = ldap3.utils.dn.parse_dn(name, strip=True)
     except ldap3.core.exceptions.LDAPInvalidDnError:
         return name.casefold()
+    return "".join(f"{key}={_folded(value)}{sign}" for key, value, sign in parts).casefold()
 
 
 def _firstLine(error: BaseException) -> str:

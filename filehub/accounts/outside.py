@@ -24,8 +24,9 @@ from filehub.errors import ConfigurationError
 
 #: Bytes of an answer that are read.
 _MAXIMUM_ANSWER: Final = 64 * 1024
-#: PAM's number for where somebody calls from.
+#: PAM's numbers, of what is said of a user and of how to ask.
 _PAM_RHOST: Final = 4
+_PAM_DISALLOW_NULL_AUTHTOK: Final = 1
 #: What PAM answers when it cannot say whether a password is right: no module, no service,
 #: no answer from whoever keeps the passwords.
 _PAM_TROUBLE: Final = frozenset((1, 2, 3, 5, 9, 19, 26, 28))
@@ -53,13 +54,12 @@ class PAMCheck:
         self, name: str, password: bytes, connection: ConnectionInfo | None
     ) -> StoredAccount | None:
         """The account, if it may log in now: not locked, not expired, allowed at this hour."""
-        # Modules may let in whoever has an empty one stored.
+        # Nobody without a password is let in, whatever the service's file says.
         if not password:
             return None
         # A conversation for each: they run in several threads.
         session = library("pam", "pam").PamAuthenticator()
-        if connection is not None:
-            _tellAddress(session, connection.peer.host)
+        _prepare(session, None if connection is None else connection.peer.host)
         try:
             # This asks for the state of the account, too (pam_acct_mgmt).
             right = session.authenticate(
@@ -74,15 +74,20 @@ class PAMCheck:
         return None
 
 
-def _tellAddress(session: Any, host: str) -> None:
-    """Modules such as pam_access and pam_faillock want to know where a user calls from."""
+def _prepare(session: Any, host: str | None) -> None:
+    """
+    Say what the library has no words for: that users without a password are nobody
+    (C{pam_unix.so nullok} lets them in with any), and where this one calls from, which
+    modules such as pam_access and pam_faillock want to know.
+    """
     authenticate = session.pam_authenticate
 
-    def knowing(handle: Any, flags: int) -> Any:
-        session.pam_set_item(handle, _PAM_RHOST, host.encode())
-        return authenticate(handle, flags)
+    def prepared(handle: Any, flags: int) -> Any:
+        if host is not None:
+            session.pam_set_item(handle, _PAM_RHOST, host.encode())
+        return authenticate(handle, flags | _PAM_DISALLOW_NULL_AUTHTOK)
 
-    session.pam_authenticate = knowing
+    session.pam_authenticate = prepared
 
 
 @dataclass(frozen=True)

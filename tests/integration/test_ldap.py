@@ -108,7 +108,7 @@ authority = "{self.directory.authority}"
 groups = ["all"]
 group_names = {{ "CN=staff, {Directory.suffix}" = "writers" }}
 """
-        return sharedSite("ldap", accounts=ACCOUNTS + GROUPS + source)
+        return sharedSite("ldap", accounts=ACCOUNTS + GROUPS + source, ban="delay = 0")
 
     def setUp(self) -> None:
         super().setUp()

@@ -29,7 +29,7 @@ class PostgreSQLTests(AccountsTestCase):
             _running.append(database)
         self.database = _running[0]
         source = f'[[source]]\ntype = "postgresql"\nurl = "{self.database.url()}"\n'
-        return sharedSite("postgresql", accounts=ACCOUNTS + source)
+        return sharedSite("postgresql", accounts=ACCOUNTS + source, ban="delay = 0")
 
     def setUp(self) -> None:
         super().setUp()
