@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from filehub.errors import FileHubError, NoSpace, NotFound
 from filehub.interfaces import IReadHandle, IWriteHandle
-from filehub.protocols.ftp.client import FTPClient, Refused, RemoteEntry
+from filehub.protocols.ftp.client import FTPClient, Refused
+from filehub.protocols.ftp.remote_entry import RemoteEntry
 from filehub.protocols.ftp.reply_parser import NotFTP
 from filehub.remotes.base import Entry
 from filehub.remotes.words import meaningOf

@@ -15,6 +15,7 @@ from filehub.transfer.elements import (
     END_OF_RECORD,
     MARKER,
     MAXIMUM_MARKER,
+    SUSPECT,
     Element,
     checkDescriptor,
     parseMarker,
@@ -79,12 +80,14 @@ def _blocks(descriptor: int, data: bytes) -> Iterator[bytes]:
 
 
 class BlockDecoder:
-    """See L{Unframer<filehub.transfer.elements.Unframer>}.  Suspected errors are stored."""
+    """See L{Unframer<filehub.transfer.elements.Unframer>}.  What is suspect is stored
+    and counted."""
 
-    __slots__ = ("_descriptor", "_header", "_left", "_marker", "isComplete")
+    __slots__ = ("_descriptor", "_header", "_left", "_marker", "isComplete", "suspects")
 
     def __init__(self) -> None:
         self.isComplete = False
+        self.suspects = 0
         self._header = b""
         self._descriptor = 0
         self._left: int | None = None
@@ -127,6 +130,7 @@ class BlockDecoder:
             yield parseMarker(marker)
         elif self._descriptor:
             self.isComplete = bool(self._descriptor & END_OF_FILE)
+            self.suspects += bool(self._descriptor & SUSPECT)
             yield from signsOf(self._descriptor)
 
     def finish(self) -> None:

@@ -79,6 +79,10 @@ class Unframer(Protocol):
     def isComplete(self) -> bool:
         """Was the end of the file marked?"""
 
+    @property
+    def suspects(self) -> int:
+        """How many blocks the sender itself suspects of errors."""
+
     def feed(self, data: bytes) -> Iterator[Element]:
         """
         What C{data} says.  To be used up before the next call.
@@ -161,6 +165,11 @@ class Decoder:
         if self._inflating is not None:
             return False
         return (self._filling if self._unframer is None else self._unframer).isComplete
+
+    @property
+    def suspects(self) -> int:
+        """How many blocks the sender itself suspects of errors (RFC 959 3.4.2)."""
+        return 0 if self._unframer is None else self._unframer.suspects
 
     def feed(self, data: bytes) -> Iterator[Content]:
         """

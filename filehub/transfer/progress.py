@@ -72,6 +72,13 @@ class Progress:
         self._waitingFor = (0, 0)
         self._since = 0.0
 
+    def limit(self, deadlines: Deadlines, stallSeconds: float) -> None:
+        """Have a watch, unless there is one: for a count that somebody else began."""
+        if self._deadlines is None:
+            self._deadlines = deadlines
+            self._stallSeconds = stallSeconds
+            self._interval = max(1.0, stallSeconds / 8)
+
     def watch(self, stream: ByteStream) -> None:
         """Start watching; the pump calls this when a transfer first has to wait."""
         deadlines = self._deadlines

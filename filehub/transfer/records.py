@@ -44,6 +44,9 @@ class RecordMarksDecoder:
 
     __slots__ = ("_isEscaped", "isComplete")
 
+    #: Record marks cannot say so.
+    suspects: Final = 0
+
     def __init__(self) -> None:
         self.isComplete = False
         self._isEscaped = False

@@ -21,6 +21,7 @@ from filehub.transfer.elements import (
     END_OF_RECORD,
     MARKER,
     MAXIMUM_MARKER,
+    SUSPECT,
     Element,
     checkDescriptor,
     parseMarker,
@@ -108,7 +109,8 @@ def _literals(data: bytes, start: int, end: int, strings: list[bytes]) -> None:
 
 
 class RunLengthDecoder:
-    """See L{Unframer<filehub.transfer.elements.Unframer>}.  Suspected errors are stored."""
+    """See L{Unframer<filehub.transfer.elements.Unframer>}.  What is suspect is
+    stored and counted."""
 
     __slots__ = (
         "_descriptor",
@@ -118,6 +120,7 @@ class RunLengthDecoder:
         "_marker",
         "_run",
         "isComplete",
+        "suspects",
     )
 
     def __init__(self, filler: bytes) -> None:
@@ -125,6 +128,7 @@ class RunLengthDecoder:
         @param filler: the byte that C{11nnnnnn} means.
         """
         self.isComplete = False
+        self.suspects = 0
         self._filler = filler
         self._descriptor = 0
         self._isEscaped = False
@@ -182,6 +186,7 @@ class RunLengthDecoder:
                 yield parseMarker(marker)
             else:
                 self.isComplete = bool(descriptor & END_OF_FILE)
+                self.suspects += bool(descriptor & SUSPECT)
                 yield from signsOf(descriptor)
 
     def finish(self) -> None:

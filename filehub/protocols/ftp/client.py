@@ -9,31 +9,31 @@ to the address of the control connection.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Final, TypeVar
 
 from OpenSSL import SSL
 
+from filehub.deadlines import Deadlines
 from filehub.errors import ConnectFailed, FileHubError, PeerGone, ProtectionRequired, Stalled
 from filehub.interfaces import IReadHandle, IWriteHandle
 from filehub.paths import encodeName
-from filehub.protocols.ftp.facts import parseTime
+from filehub.protocols.ftp.remote_entry import RemoteEntry, parseEntry, parseUnixEntry
 from filehub.protocols.ftp.reply_parser import NotFTP, ReplyParser, ServerReply
 from filehub.transfer.connect import connectTCP
 from filehub.transfer.progress import Progress
 from filehub.transfer.pump import receive, send
-from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.tlsclient import ServerTrust, TLSClientStream
 
 #: Seconds that a server may take for a reply.
 REPLY_TIMEOUT: Final = 120.0
+#: Seconds that a data connection may go without a byte.
+STALL_TIMEOUT: Final = 120.0
+_T = TypeVar("_T")
 _EXTENDED: Final = re.compile(r"\((.)\1\1([0-9]{1,5})\1\)")
 _PASSIVE: Final = re.compile(r"([0-9]{1,3}(?:,[0-9]{1,3}){5})")
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
-#: One line of C{ls -l}: type, links, owner, group, size, three date words, name.
-_UNIX: Final = re.compile(r"([-dlbcps])\S{9}\S?\s+\d+\s+\S+\s+\S+\s+(\d+)\s+\S+\s+\S+\s+\S+ (.*)")
 
 
 class Refused(FileHubError):
@@ -55,23 +55,6 @@ class Refused(FileHubError):
         return self.reply.code >= 500
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteEntry:
-    """
-    One line of a listing.
-
-    @ivar kind: C{"file"}, C{"dir"}, C{"link"} or C{"other"}.
-    @ivar size: bytes, where the server tells.
-    @ivar modified: seconds since the epoch, UTC, where the server tells exactly.
-    """
-
-    name: str
-    kind: str
-    size: int | None = None
-    modified: float | None = None
-    facts: dict[str, str] = field(default_factory=dict, compare=False)
-
-
 class FTPClient:
     """
     One control connection.  Make one with L{connect}; commands are awaited one at a
@@ -85,6 +68,7 @@ class FTPClient:
         self, reactor: Any, host: str, stream: ByteStream, trust: ServerTrust, timeout: float
     ) -> None:
         self._reactor = reactor
+        self._deadlines = Deadlines(reactor)
         self._host = host
         self._stream = stream
         self._trust = trust
@@ -147,7 +131,7 @@ class FTPClient:
         self._context = self._trust.context()
         stream = TLSClientStream(self._stream, self._context, self._host)
         self._stream = stream
-        await stream.handshake()
+        await self._within(self._timeout, stream, stream.handshake())
         self._trust.check(stream.connection, self._host)
 
     @property
@@ -180,16 +164,24 @@ class FTPClient:
     async def _read(self, seconds: float | None) -> bytes:
         if seconds is None:
             return await self._stream.read(65536)
+        return await self._within(seconds, self._stream, self._stream.read(65536))
+
+    async def _within(self, seconds: float, stream: ByteStream, work: Awaitable[_T]) -> _T:
+        """
+        What C{work} returns, which waits for C{stream}.
+
+        @raise Stalled: not in time; the stream is aborted.
+        """
         late = False
 
         def giveUp() -> None:
             nonlocal late
             late = True
-            self.abort()
+            stream.abort()
 
         call = self._reactor.callLater(seconds, giveUp)
         try:
-            return await self._stream.read(65536)
+            return await work
         except PeerGone:
             if late:
                 raise Stalled("the server does not answer") from None
@@ -312,7 +304,7 @@ class FTPClient:
             if "MLST" in self.features:
                 lines = (await self.command(f"MLST {path}")).lines
                 found = next((line.strip() for line in lines if line.startswith(" ")), None)
-                return _parseFacts(found) if found else None
+                return parseEntry(found) if found else None
             return RemoteEntry(path.rstrip("/").rpartition("/")[2], "file", await self.size(path))
         except Refused:
             return None
@@ -338,7 +330,7 @@ class FTPClient:
         async for chunk in self._download(f"{verb} {path}".rstrip()):
             text += chunk
         lines = text.decode("utf-8", "surrogateescape").split("\n")
-        parse = _parseFacts if machine else _parseUnix
+        parse = parseEntry if machine else parseUnixEntry
         entries = [parse(line.rstrip("\r")) for line in lines]
         return [each for each in entries if each is not None and each.name not in (".", "..")]
 
@@ -356,10 +348,11 @@ class FTPClient:
         """
         data = await self._openData(f"RETR {path}", offset)
         try:
-            report = await receive(data, target, progress=progress)
+            report = await receive(data, target, progress=self._watched(progress))
             await data.finish()
-        except BaseException:
+        except BaseException as error:
             data.abort()
+            await self._settle(error)
             raise
         await self._expect(await self._reply())
         return report.nbytes
@@ -382,25 +375,48 @@ class FTPClient:
         verb = "APPE" if append else "STOR"
         data = await self._openData(f"{verb} {path}", 0 if append else offset)
         try:
-            report = await send(source, data, offset=offset, progress=progress)
+            report = await send(source, data, offset=offset, progress=self._watched(progress))
             await data.finish()
-        except BaseException:
+        except BaseException as error:
             data.abort()
-            if self._replies or isinstance(data, SocketStream):
-                # The server broke it off and has said why: that is the better news.
-                await self._expect(await self._reply())
+            await self._settle(error)
             raise
         await self._expect(await self._reply())
         return report.nbytes
 
+    def _watched(self, progress: Progress | None) -> Progress:
+        if progress is None:
+            progress = Progress()
+        progress.limit(self._deadlines, STALL_TIMEOUT)
+        return progress
+
+    async def _settle(self, error: BaseException) -> None:
+        """
+        Hear what the server says of a transfer that broke off, lest it be taken for the
+        reply to the next command.
+
+        @raise Refused: it was the server that broke it off, and this is why.
+        """
+        if not isinstance(error, FileHubError):
+            # Cancelled: there is nobody to wait any more.
+            return
+        try:
+            reply = await self.reply(self._timeout)
+        except FileHubError:
+            # Then there is no next command either.
+            return
+        if isinstance(error, PeerGone) and not reply.isPositive:
+            raise Refused(reply) from None
+
     async def _download(self, command: str) -> AsyncIterator[bytes]:
         data = await self._openData(command, 0)
         try:
-            while chunk := await data.read(65536):
+            while chunk := await self._within(STALL_TIMEOUT, data, data.read(65536)):
                 yield chunk
             await data.finish()
-        except BaseException:
+        except BaseException as error:
             data.abort()
+            await self._settle(error)
             raise
         await self._expect(await self._reply())
 
@@ -426,7 +442,7 @@ class FTPClient:
         if not isinstance(control, TLSClientStream) or self._context is None:
             raise ProtectionRequired("the control connection is not encrypted")
         stream = TLSClientStream(data, self._context, self._host, control.session)
-        await stream.handshake()
+        await self._within(self._timeout, stream, stream.handshake())
         self._trust.check(stream.connection, self._host)
         return stream
 
@@ -454,41 +470,3 @@ def _quoted(reply: ServerReply) -> str:
     if match is None:
         raise NotFTP("no quoted path in the server's answer")
     return match[1].replace('""', '"')
-
-
-def _parseFacts(line: str) -> RemoteEntry | None:
-    """One line of MLSD (RFC 3659 7.2)."""
-    text, space, name = line.partition(" ")
-    if not space or not name:
-        return None
-    facts = {}
-    for fact in text.split(";"):
-        key, _, value = fact.partition("=")
-        facts[key.lower()] = value
-    kind = facts.get("type", "").lower()
-    if kind in ("cdir", "pdir"):
-        return None
-    size = facts.get("size", facts.get("sized", ""))
-    try:
-        modified = parseTime(facts["modify"]) if "modify" in facts else None
-    except FileHubError:
-        modified = None
-    return RemoteEntry(
-        name.rpartition("/")[2] or name,
-        kind if kind in ("file", "dir") else "link" if "link" in kind else "other",
-        int(size) if size.isascii() and size.isdigit() else None,
-        modified,
-        facts,
-    )
-
-
-def _parseUnix(line: str) -> RemoteEntry | None:
-    """One line of C{ls -l}, as most servers without MLSD print."""
-    match = _UNIX.match(line)
-    if match is None:
-        return None
-    kind, size, name = match.groups()
-    kinds = {"-": "file", "d": "dir", "l": "link"}
-    if kind == "l":
-        name = name.partition(" -> ")[0]
-    return RemoteEntry(name, kinds.get(kind, "other"), int(size))

@@ -86,8 +86,8 @@ COMMANDS: Final = (
        feature="PBSZ", switch="offersTLS"),
     _S("PROT", "4217", _ACCESS, _REQUIRED, "PROT P|C: protect data connections, or not", False,
        feature="PROT", switch="offersTLS"),
-    _S("CCC", "4217", _ACCESS, _NONE, "CCC: go back to clear text (never)", False,
-       switch="offersTLS"),
+    _S("CCC", "4217", _ACCESS, _NONE, "CCC: go back to clear text, where that is allowed",
+       False, feature="CCC", switch="offersTLS"),
     # 4.1.2: transfer parameters
     # Without an argument these are wrong, too; but what is wrong has to void what was
     # arranged before, which only they themselves can do.

@@ -61,8 +61,13 @@ def _deflateFeature(session: FTPSession) -> str | None:
     return "MODE Z" if session.listener.settings.deflate else None
 
 
+def _clearFeature(session: FTPSession) -> str | None:
+    return "CCC" if session.listener.settings.allowCCC else None
+
+
 #: Lines that depend on what the session has chosen, or the operator.
 _DEPENDING: Final[dict[str, Callable[[FTPSession], str | None]]] = {
+    "CCC": _clearFeature,
     "MLST": _factsFeature,
     "HASH": hashFeature,
     "LANG": languageFeature,

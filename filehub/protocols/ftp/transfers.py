@@ -20,6 +20,7 @@ from filehub.protocols.ftp.representation import decoderFor, encoderFor
 from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.space import refusalOf
 from filehub.protocols.ftp.wire import Reply
+from filehub.transfer.elements import Decoder
 from filehub.transfer.pump import receive, send
 
 if TYPE_CHECKING:
@@ -143,14 +144,19 @@ async def _upload(
             text = f"Ready to receive in {session.representation.title} mode."
             announce(session, transfer, text, sizeHint)
         stream = await openData(session, transfer.direction)
+        decoder = decoderFor(session.representation, session.listener.settings)
         await receive(
             stream,
             target,
-            decoder=decoderFor(session.representation, session.listener.settings),
+            decoder=decoder,
             limiter=account.limits.upload,
             progress=transfer.progress,
             marked=partial(_marked, session),
         )
+        if isinstance(decoder, Decoder) and decoder.suspects:
+            # All of it is stored: that is what this descriptor is for (RFC 959 3.4.2).
+            text = done.lines[0].rstrip(".")
+            done = replies.reply(226, f"{text}; suspect blocks: {decoder.suspects}")
     except Exception as problem:
         error = problem
     return await conclude(session, transfer, error, stream, target=target, done=done)

@@ -4,20 +4,32 @@ L{FTPClient} over loopback against a server that answers by a script: odd replie
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import TestCase
 
-from filehub.errors import ConnectFailed, FileHubError, PeerGone, ProtectionRequired, Stalled
+from filehub.errors import (
+    ConnectFailed,
+    FileHubError,
+    PeerGone,
+    ProtectionRequired,
+    Stalled,
+    StorageUnavailable,
+)
+from filehub.protocols.ftp import client as client_module
 from filehub.protocols.ftp.client import FTPClient, Refused
 from filehub.protocols.ftp.fxp import copyDirectly
 from filehub.protocols.ftp.reply_parser import NotFTP
 from filehub.remotes.ftp import translated
+from filehub.remotes.local import LocalWriteHandle
 
 
 class Scripted(LineReceiver):
@@ -43,23 +55,55 @@ class ScriptedTestCase(TestCase):
     timeout = 20
 
     async def connect(self, answers: dict[bytes, bytes], greeting: bytes = b"220 hi\r\n") -> Any:
+        client = await FTPClient.connect(reactor, "127.0.0.1", await self.listen(answers, greeting))
+        self.addCleanup(client.abort)
+        return client
+
+    async def listen(self, answers: dict[bytes, bytes], greeting: bytes = b"220 hi\r\n") -> Any:
+        """Returns the port."""
         factory = Factory.forProtocol(Scripted)
         self.lines: list[bytes] = []
         factory.answers, factory.greeting = answers, greeting  # type: ignore[attr-defined]
         factory.lines = self.lines  # type: ignore[attr-defined]
         port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(factory)
         self.addCleanup(lambda: maybeDeferred(port.stopListening))
-        client = await FTPClient.connect(reactor, "127.0.0.1", port.getHost().port)
-        self.addCleanup(client.abort)
-        return client
+        return port.getHost().port
 
     async def raises(self, kind: type[Exception], work: Any) -> Any:
         failed: Any = self.assertFailure(Deferred.fromCoroutine(work), kind)
         return await failed
 
 
+class Talking(Protocol):
+    """A data connection with something to fetch."""
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"something")
+        self.transport.loseConnection()
+
+
+class Resetting(Protocol):
+    """A data connection that breaks."""
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
+def full(*_: Any) -> int:
+    """C{os.pwrite} to a disk without room."""
+    raise OSError(errno.ENOSPC, "no space left")
+
+
 class ClientTests(ScriptedTestCase):
     """L{FTPClient}"""
+
+    async def transferring(self, protocol: type[Protocol], reply: bytes) -> dict[bytes, bytes]:
+        """Answers for transfers over such a data connection."""
+        factory: Any = Factory.forProtocol(protocol)
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(factory)
+        self.addCleanup(lambda: maybeDeferred(port.stopListening))
+        passive = b"229 here (|||%d|)\r\n" % port.getHost().port
+        return {b"EPSV": passive, b"RETR": reply, b"LIST": reply}
 
     async def test_greetings(self) -> None:
         """Greetings of several lines and C{120} are waited for; C{421} is a refusal."""
@@ -116,6 +160,44 @@ class ClientTests(ScriptedTestCase):
         client = await self.connect({b"NOOP": b""})
         await client.send("NOOP")
         await self.raises(Stalled, client.reply(0.2))
+
+    async def test_stalledData(self) -> None:
+        """A data connection on which nothing moves is given up, whatever uses it."""
+        self.patch(client_module, "STALL_TIMEOUT", 0.2)
+        answers = await self.transferring(Protocol, b"150 soon\r\n426 now\r\n")
+        client = await self.connect(answers)
+        target = LocalWriteHandle(Path(self.mktemp()))
+        await self.raises(Stalled, client.retrieve("f", target))
+        await self.raises(Stalled, client.list())
+        await target.abort()
+
+    async def test_nextReply(self) -> None:
+        """What the server says of a broken transfer is not taken for the next reply."""
+        answers = await self.transferring(Talking, b"150 soon\r\n226 done\r\n")
+        client = await self.connect({**answers, b"NOOP": b"200 this one\r\n"})
+        target = LocalWriteHandle(Path(self.mktemp()))
+        self.patch(os, "pwrite", full)
+        await self.raises(StorageUnavailable, client.retrieve("f", target))
+        await target.abort()
+        self.assertEqual((await client.command("NOOP")).text, "this one")
+
+    async def test_serversReason(self) -> None:
+        """If the server breaks off, its reason is told, and the session goes on."""
+        answers = await self.transferring(Resetting, b"150 soon\r\n451 disk on fire\r\n")
+        client = await self.connect({**answers, b"NOOP": b"200 this one\r\n"})
+        target = LocalWriteHandle(Path(self.mktemp()))
+        refusal = await self.raises(Refused, client.retrieve("f", target))
+        await target.abort()
+        self.assertEqual(refusal.reply.code, 451)
+        self.assertEqual((await client.command("NOOP")).text, "this one")
+
+    async def test_silentHandshake(self) -> None:
+        """TLS that does not come about is given up, too."""
+        connecting = FTPClient.connect(
+            reactor, "127.0.0.1", await self.listen({b"AUTH": b"234 go\r\n"}), tls="explicit",
+            timeout=0.2,
+        )  # fmt: skip
+        await self.raises(Stalled, connecting)
 
     async def test_meanings(self) -> None:
         """What a refusal means is read from its code and its words."""

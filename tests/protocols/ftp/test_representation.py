@@ -108,6 +108,17 @@ class RoundTripTests(SynchronousTestCase):
             _, wire = client.retrieve("RETR f")
             self.assertEqual(finalCodes(client.store("STOR g", wire + b"x")), [451], how)
 
+    def test_suspects(self) -> None:
+        """What the sender itself suspects of errors is stored, and 226 tells how much it was."""
+        for mode, wire in (
+            ("B", b"\0\0\1a\x20\0\1b\x60\0\1c"),
+            ("C", b"\1a\0\x20\1b\0\x60\1c"),
+        ):
+            client = connected("I", "F", mode)
+            said = client.store("STOR g", wire)
+            self.assertIn(b"226 Transfer complete; suspect blocks: 2\r\n", said)
+            self.assertEqual(client.tree.content("/g"), b"abc")
+
     def test_openConnection(self) -> None:
         """Where the end of the file is marked, the client need not close its connection."""
         for how in POSSIBLE:

@@ -315,6 +315,11 @@ class ClearCommandTests(SecurityCase):
         client.logIn()
         self.assertEqual(client.codes(["CCC", "NOOP"]), [534, 200])
 
+    def test_feature(self) -> None:
+        """FEAT names it where it is allowed."""
+        self.assertIn(b"\r\n CCC\r\n", self.client(CLEARING).say("FEAT"))
+        self.assertNotIn(b" CCC\r\n", self.client().say("FEAT"))
+
     def test_notBeforeLogin(self) -> None:
         """The password is what TLS is for."""
         client = self.client(CLEARING).secure()
