@@ -209,3 +209,9 @@ class LimitExceeded(FileHubError):
     """A cap on sessions, attempts or rates was reached."""
 
     summary = "limit exceeded"
+
+
+class NotWelcome(LimitExceeded):
+    """Nobody talks to this address: it is banned or denied."""
+
+    summary = "not welcome"

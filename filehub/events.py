@@ -53,6 +53,32 @@ class SessionRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AddressRefused(Event):
+    """
+    A client that is banned or denied came, and got no answer.
+
+    @ivar reason: which of both.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBanned(Event):
+    """
+    A network has misbehaved once too often; the connection is the last one that did.
+
+    @ivar network: who is not let in from now on, as an address with a length of prefix.
+    @ivar seconds: for how long.
+    @ivar reason: the last offence.
+    """
+
+    network: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded(Event):
     """@ivar reason: why, e.g. C{"quit"}, C{"idle"}, C{"connection lost"}."""
 

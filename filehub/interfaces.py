@@ -453,6 +453,7 @@ class ISessionRegistry(Interface):
     ) -> ISessionSlot:
         """
         @param disconnect: ends the session with this reason (kick, shutdown).
+        @raise NotWelcome: the address is banned or denied; it gets no answer at all.
         @raise LimitExceeded: too many sessions in all or from this address; C{str()}
             of it may be shown to the client.
         """

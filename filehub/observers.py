@@ -20,6 +20,8 @@ from zope.interface import implementer
 
 from filehub.credentials import ConnectionInfo
 from filehub.events import (
+    AddressBanned,
+    AddressRefused,
     ClientNamed,
     Denied,
     Direction,
@@ -89,6 +91,9 @@ _LEVELS: Final[dict[type[Event], LogLevel]] = {
     SessionStarted: LogLevel.debug,
     SessionEnded: LogLevel.debug,
     SessionRefused: LogLevel.warn,
+    # Whoever is banned may come a thousand times a second.
+    AddressRefused: LogLevel.debug,
+    AddressBanned: LogLevel.warn,
     ClientNamed: LogLevel.info,
     LoggedIn: LogLevel.info,
     LoginRefused: LogLevel.warn,
@@ -238,7 +243,7 @@ class CountingSink:
             transfers=self.events["TransferEnded"],
             sent=self._bytes(Direction.DOWNLOAD),
             received=self._bytes(Direction.UPLOAD),
-            refused=self.events["SessionRefused"],
+            refused=self.events["SessionRefused"] + self.events["AddressRefused"],
             logins=self.events["LoginRefused"],
         )
 

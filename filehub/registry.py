@@ -17,11 +17,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from filehub.accounts.bans import Bans
 from filehub.accounts.records import ANONYMOUS_NAME
 from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
-from filehub.errors import LimitExceeded
-from filehub.events import SessionEnded, SessionRefused, SessionStarted
+from filehub.errors import LimitExceeded, NotWelcome
+from filehub.events import AddressRefused, SessionEnded, SessionRefused, SessionStarted
 from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
 from filehub.networks import Network, isWithin
 
@@ -156,12 +157,20 @@ class SessionRegistry:
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, caps: SessionCaps | None = None, sink: IEventSink | None = None
+        self,
+        clock: IReactorTime,
+        caps: SessionCaps | None = None,
+        sink: IEventSink | None = None,
+        bans: Bans | None = None,
     ) -> None:
+        """
+        @param bans: who is not let in at all.
+        """
         self.caps = caps or SessionCaps()
         self.refused: Counter[str] = Counter()
         self.clock = clock
         self._sink = sink
+        self._bans = bans
         self._deadlines: Deadlines | None = None
         self._ids = itertools.count(1)
         self._slots: dict[int, SessionSlot] = {}
@@ -187,6 +196,12 @@ class SessionRegistry:
     ) -> SessionSlot:
         """See L{ISessionRegistry.admit}."""
         connection = ConnectionInfo(protocol, next(self._ids), peer, local, secure)
+        refusal = None if self._bans is None else self._bans.refusalFor(peer.host)
+        if refusal is not None:
+            self.refused[refusal] += 1
+            if self._sink is not None:
+                self._sink.emit(AddressRefused(connection, refusal))
+            raise NotWelcome
         group = _group(peer.host)
         if len(self._slots) >= self.caps.total:
             self._refuse(connection, "total", "Too many sessions, try again later.")

@@ -20,6 +20,8 @@ from filehub import events, observers
 from filehub.credentials import Address, ConnectionInfo
 from filehub.errors import ConfigurationError
 from filehub.events import (
+    AddressBanned,
+    AddressRefused,
     ClientNamed,
     Denied,
     Direction,
@@ -78,6 +80,8 @@ def allEvents(text: str) -> list[Event]:
     return [
         SessionStarted(CLIENT),
         SessionRefused(CLIENT, text),
+        AddressRefused(CLIENT, text),
+        AddressBanned(CLIENT, "192.0.2.0/24", 900.0, text),
         SessionEnded(CLIENT, text, text, 1.5),
         ClientNamed(CLIENT, text),
         LoggedIn(CLIENT, text),
@@ -255,7 +259,7 @@ class LogSinkTests(LoggingCase):
             level: len(self.lines(allEvents("x"), "text", LogLevel.levelWithName(level)))
             for level in ("debug", "info", "warn", "error")
         }
-        self.assertEqual(counts, {"debug": 11, "info": 8, "warn": 3, "error": 0})
+        self.assertEqual(counts, {"debug": 13, "info": 9, "warn": 4, "error": 0})
 
     def test_emptyFacts(self) -> None:
         """Facts that are not there are left out; zero is there."""
@@ -406,7 +410,7 @@ class CountingTests(SynchronousTestCase):
         sink.report()
         self.assertEqual(
             [line.partition("served ")[2] for line in written],
-            ["1 sessions, 1 transfers, 0 bytes out, 5 in; refused 1 sessions and 1 logins"],
+            ["1 sessions, 1 transfers, 0 bytes out, 5 in; refused 2 sessions and 1 logins"],
         )
 
 

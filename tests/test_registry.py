@@ -11,10 +11,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from filehub.accounts.bans import Ban, Bans
 from filehub.accounts.records import AccountLimits
 from filehub.credentials import Address
-from filehub.errors import LimitExceeded
-from filehub.events import SessionEnded, SessionRefused, SessionStarted
+from filehub.errors import LimitExceeded, NotWelcome
+from filehub.events import AddressRefused, SessionEnded, SessionRefused, SessionStarted
 from filehub.interfaces import ISessionRegistry, ISessionSlot
 from filehub.registry import SessionCaps, SessionRegistry
 from tests.accounts.doubles import Events
@@ -236,6 +237,22 @@ class RegistryTests(SynchronousTestCase):
         slot = self.admit()
         slot.doing("RETR /a")
         self.assertEqual([each.activity for each in self.registry], ["RETR /a"])
+
+    def test_banned(self) -> None:
+        """Who is banned has no place, over any protocol, and the protocol is told which kind."""
+        bans = Bans(self.clock)
+        bans.add(Ban(ipaddress.ip_network("192.0.2.7"), None, "by the operator"))
+        registry = SessionRegistry(self.clock, SessionCaps(), self.sink, bans)
+        for protocol in ("ftp", "rfc913", "tftp"):
+            with self.assertRaises(NotWelcome):
+                registry.admit(
+                    protocol, Address("192.0.2.7", 1), LOCAL, secure=False, disconnect=print
+                )
+            event = self.sink.seen[-1]
+            assert isinstance(event, AddressRefused)
+            self.assertEqual(event.reason, "address is banned")
+        self.assertEqual((len(registry), registry.refused["address is banned"]), (0, 3))
+        registry.admit("ftp", Address("192.0.2.8", 1), LOCAL, secure=False, disconnect=print)
 
     def test_noSink(self) -> None:
         """Nobody needs to listen."""

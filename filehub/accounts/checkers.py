@@ -37,6 +37,10 @@ class CheckOverloaded(UnauthorizedLogin):
     """Nobody looked at the password, as too many are being looked at."""
 
 
+class UnknownUser(UnauthorizedLogin):
+    """There is nobody of this name who could log in like this."""
+
+
 @implementer(ICredentialsChecker)
 class PasswordChecker:
     """
@@ -93,7 +97,7 @@ class PasswordChecker:
                     return record.name.encode("utf-8")
             if record is None or not self._hasPassword(record) or record.password is None:
                 await self._verifier.verifyNobody(password)
-                raise UnauthorizedLogin("no such account with a password")
+                raise UnknownUser("no such account with a password")
             await self._checkPassword(record, record.password, credentials)
         except (LimitExceeded, StorageUnavailable) as error:
             raise CheckOverloaded(str(error)) from None

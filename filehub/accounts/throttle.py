@@ -4,15 +4,16 @@ The door in front of the portal: what guessing passwords costs.
 Theory of operation
 ===================
 
-Failures are counted for the client's address (an IPv6 client's /64, for it owns all
-of that) and for the pair of address and user name, over all protocols together.  The
-answer to a failure is held back, longer with each; after C{attempts} failures within
-C{window} the address is not asked any more for C{duration}.  Holding back is a
-delayed call: nothing blocks, and clients that log in rightly are never delayed.
+Failures are counted for the pair of address (an IPv6 client's /64, for it owns all of
+that) and user name, over all protocols together.  The answer to a failure is held back,
+longer with each.  Holding back is a delayed call: nothing blocks, and clients that log in
+rightly are never delayed.  Each failure also costs the address points; with too many of
+them it is banned (see L{filehub.accounts.bans}): then sessions that are still there are
+not asked any more.
 
 Only answers count: a login that could not be checked, for whatever reason, is refused
-and held back, but nobody is shut out for it.  What is tried while an address is shut
-out does not count either, so the time has an end.
+and held back, but nobody is banned for it.  What is tried while an address is banned
+does not count either, so the time has an end.
 
 User names alone never lock: anybody could then lock out anybody.
 """
@@ -34,8 +35,9 @@ from twisted.python.failure import Failure
 from zope.interface import Interface
 
 from filehub.accounts.admission import NotAdmitted
-from filehub.accounts.checkers import CheckOverloaded
-from filehub.accounts.records import ANONYMOUS_NAME, Network
+from filehub.accounts.bans import Bans
+from filehub.accounts.checkers import CheckOverloaded, UnknownUser
+from filehub.accounts.records import ANONYMOUS_NAME
 from filehub.credentials import (
     AccountRequired,
     ConnectionInfo,
@@ -48,18 +50,12 @@ from filehub.events import LoggedIn, LoginRefused
 from filehub.interfaces import IEventSink
 from filehub.paths import decodeName
 
-#: Addresses and pairs that are remembered; the longest unused are forgotten.
+#: Pairs that are remembered; the longest unused are forgotten.
 CAPACITY: Final = 10_000
 #: Seconds that a checker may take.
 PATIENCE: Final = 30.0
 #: The delay is doubled so many times at the most.
 _DOUBLINGS: Final = 16
-
-LOOPBACK: Final[tuple[Network, ...]] = (
-    ipaddress.ip_network("127.0.0.0/8"),
-    ipaddress.ip_network("::1/128"),
-)
-
 
 #: What a portal answers with.
 _Login = tuple[type[Interface], Any, Callable[[], None]]
@@ -70,67 +66,40 @@ class ThrottleSettings:
     """
     @ivar delay: seconds that the first failure's answer is held back; doubled for
         each further one up to C{longestDelay}.
-    @ivar attempts: failures within C{window} seconds after which an address is shut
-        out for C{duration} seconds; 0 never shuts anybody out.
-    @ivar exempt: networks that are delayed but never shut out.
+    @ivar window: seconds for which failures are remembered.
     """
 
     delay: float = 1.0
     longestDelay: float = 16.0
-    attempts: int = 10
     window: float = 600.0
-    duration: float = 900.0
-    exempt: tuple[Network, ...] = LOOPBACK
-
-
-class _Failures:
-    """
-    What failed lately.
-
-    @ivar times: when; as many as matter.
-    @ivar until: shut out until then.
-    """
-
-    __slots__ = ("times", "until")
-
-    def __init__(self, most: int) -> None:
-        self.times: deque[float] = deque(maxlen=most)
-        self.until = 0.0
 
 
 class _Table:
-    """Failures by key, bounded."""
+    """When what failed lately, by key; bounded."""
 
-    def __init__(self, window: float, most: int) -> None:
-        """
-        @param most: more failures in C{window} seconds are not told apart.
-        """
+    def __init__(self, window: float) -> None:
         self._window = window
-        self._most = most
-        self._rows: OrderedDict[object, _Failures] = OrderedDict()
+        self._rows: OrderedDict[object, deque[float]] = OrderedDict()
 
-    def find(self, key: object, now: float) -> _Failures | None:
-        """What is still remembered for this key."""
+    def count(self, key: object, now: float) -> int:
+        """Failures that are still remembered for this key."""
         row = self._rows.get(key)
         if row is None:
-            return None
-        while row.times and row.times[0] + self._window <= now:
-            row.times.popleft()
-        if not row.times and row.until <= now:
+            return 0
+        while row and row[0] + self._window <= now:
+            row.popleft()
+        if not row:
             del self._rows[key]
-            return None
-        return row
+        return len(row)
 
-    def add(self, key: object, now: float) -> _Failures:
+    def add(self, key: object, now: float) -> None:
         """One more failure."""
-        row = self.find(key, now)
-        if row is None:
-            row = self._rows[key] = _Failures(self._most)
+        if not self.count(key, now):
+            self._rows[key] = deque(maxlen=_DOUBLINGS + 1)
             if len(self._rows) > CAPACITY:
                 self._rows.popitem(last=False)
-        row.times.append(now)
+        self._rows[key].append(now)
         self._rows.move_to_end(key)
-        return row
 
     def forget(self, key: object) -> None:
         """It has been done rightly."""
@@ -150,27 +119,26 @@ class ThrottledPortal:
         clock: IReactorTime,
         sink: IEventSink | None = None,
         settings: ThrottleSettings | None = None,
+        bans: Bans | None = None,
     ) -> None:
+        """
+        @param bans: shared with whoever lets clients in; one of its own by default.
+        """
         self._portal = portal
         self._clock = clock
         self._sink = sink
         self._settings = settings or ThrottleSettings()
-        self._addresses = _Table(self._settings.window, max(1, self._settings.attempts))
-        self._pairs = _Table(self._settings.window, _DOUBLINGS + 1)
+        self.bans = Bans(clock, sink=sink) if bans is None else bans
+        self._pairs = _Table(self._settings.window)
 
     def configure(self, settings: ThrottleSettings) -> None:
         """
         These hold from now on.  What is remembered is forgotten if it would be counted
         in another way.
         """
-        changed = (settings.window, settings.attempts) != (
-            self._settings.window,
-            self._settings.attempts,
-        )
+        if settings.window != self._settings.window:
+            self._pairs = _Table(settings.window)
         self._settings = settings
-        if changed:
-            self._addresses = _Table(settings.window, max(1, settings.attempts))
-            self._pairs = _Table(settings.window, _DOUBLINGS + 1)
 
     def login(self, credentials: Any, mind: Any, *interfaces: type[Interface]) -> Deferred[_Login]:
         """
@@ -186,9 +154,9 @@ class ThrottledPortal:
     ) -> _Login:
         user = decodeName(getattr(credentials, "username", ANONYMOUS_NAME.encode()))
         address = _group(mind.peer.host)
-        known = self._addresses.find(address, self._clock.seconds())
-        if known is not None and known.until > self._clock.seconds():
-            await self._refuse(mind, user, "address is shut out", address, counts=False)
+        refusal = self.bans.refusalFor(mind.peer.host)
+        if refusal is not None:
+            await self._refuse(mind, user, refusal, address)
         try:
             result: _Login = await self._ask(credentials, mind, interfaces)
         except (AccountRequired, PasswordRequired, CancelledError):
@@ -201,15 +169,19 @@ class ThrottledPortal:
         except UnhandledCredentials as error:
             if ICertificate.providedBy(credentials):
                 raise
-            await self._refuse(mind, user, str(error) or "refused", address)
+            points = self.bans.settings.points.badPassword
+            await self._refuse(mind, user, str(error) or "refused", address, points)
         except (CheckOverloaded, NotAdmitted, _TooLate) as error:
-            await self._refuse(mind, user, str(error), address, counts=False)
+            await self._refuse(mind, user, str(error), address)
         except LoginFailed as error:
-            await self._refuse(mind, user, str(error) or "refused", address)
+            prices = self.bans.settings.points
+            isUnknown = isinstance(error, UnknownUser)
+            points = prices.unknownUser if isUnknown else prices.badPassword
+            await self._refuse(mind, user, str(error) or "refused", address, points)
         except Exception:
             self._log.failure("a login could not be checked")
             reason = "the login could not be checked"
-            await self._refuse(mind, user, reason, address, counts=False)
+            await self._refuse(mind, user, reason, address)
         self._pairs.forget((address, user))
         if self._sink is not None:
             self._sink.emit(LoggedIn(mind, result[1].name if hasattr(result[1], "name") else user))
@@ -238,39 +210,28 @@ class ThrottledPortal:
         user: str,
         reason: str,
         address: object,
-        *,
-        counts: bool = True,
+        points: float | None = None,
     ) -> NoReturn:
-        """Count, tell, wait, and fail."""
+        """
+        Count, tell, wait, and fail.
+
+        @param points: what it costs the address; L{None}: it is no failure of the client.
+        """
         settings = self._settings
         now = self._clock.seconds()
-        pair = self._pairs.find((address, user), now)
-        if counts:
-            pair = self._pairs.add((address, user), now)
-            self._countAgainst(address, now, mind)
+        if points is not None:
+            self._pairs.add((address, user), now)
         if self._sink is not None:
             self._sink.emit(LoginRefused(mind, user, reason))
-        doublings = len(pair.times) - 1 if pair is not None else 0
+        if points is not None:
+            self.bans.count(mind, points, reason)
+        doublings = max(0, self._pairs.count((address, user), now) - 1)
         delay = min(settings.longestDelay, settings.delay * 2**doublings)
         if delay:
             waiting: Deferred[None] = Deferred(lambda _: call.cancel())
             call = self._clock.callLater(delay, waiting.callback, None)
             await waiting
         raise UnauthorizedLogin
-
-    def _countAgainst(self, address: object, now: float, mind: ConnectionInfo) -> None:
-        row = self._addresses.add(address, now)
-        attempts = self._settings.attempts
-        if attempts and len(row.times) >= attempts and not self._isExempt(mind):
-            row.until = now + self._settings.duration
-            row.times.clear()
-
-    def _isExempt(self, mind: ConnectionInfo) -> bool:
-        address = _addressOf(mind.peer.host)
-        return address is None or any(
-            address.version == network.version and address in network
-            for network in self._settings.exempt
-        )
 
 
 class _TooLate(UnauthorizedLogin):

@@ -16,6 +16,7 @@ from filehub.errors import FileHubError
 _COMMANDS: Final = {
     "check": ("filehub.cli.check", "Say what a configuration file would serve, or what is wrong."),
     "quota": ("filehub.cli.quota", "How much is used of each quota, and whether that is true."),
+    "ban": ("filehub.cli.ban", "Say which addresses are not let in, and change that."),
     "explain": ("filehub.cli.explain", "Say why somebody may, or may not, do something."),
     "passwd": ("filehub.cli.passwd", "Make the hash of a password for the configuration file."),
     "user": ("filehub.cli.accounts", "Make, change and import accounts in a database."),

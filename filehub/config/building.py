@@ -13,6 +13,7 @@ from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
+from filehub.accounts.bans import Bans
 from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, PasswordChecker
 from filehub.accounts.clientcerts import CertificateChecker
 from filehub.accounts.passwords import PasswordVerifier
@@ -21,6 +22,7 @@ from filehub.accounts.records import AccountSource, LoginSource
 from filehub.accounts.sources import SourceChain
 from filehub.accounts.throttle import ThrottledPortal
 from filehub.config.accounts import AccountBuilder
+from filehub.config.bans import BanService, banSettings
 from filehub.config.encryption import CertificateWatch, certificatesFor
 from filehub.config.ftp import ftpSettings, virtualHosts
 from filehub.config.limits import networkRecords, rateSettings, sessionCaps, throttleSettings
@@ -69,7 +71,10 @@ class _Builder:
         self._workers = FileWorkers(reactor)
         self._verifier = PasswordVerifier(reactor)
         self._sink, self._closeSinks = self._buildSinks()
-        self._registry = SessionRegistry(reactor, sessionCaps(self._values), self._sink)
+        self._bans = BanService(reactor, self._banned, self._values)
+        self._registry = SessionRegistry(
+            reactor, sessionCaps(self._values), self._sink, self._banned
+        )
         self._rates = RateBook(reactor, rateSettings(self._values))
         self._networks = NetworkChecker(networkRecords(self._values), "tftp")
         self._usage: UsageService | None = None
@@ -86,6 +91,7 @@ class _Builder:
             self._furnish,
             closing=[
                 self._closeUsage,
+                self._bans.close,
                 self._stopSources,
                 self._workers.stop,
                 self._verifier.stop,
@@ -99,6 +105,7 @@ class _Builder:
             for mount in self._values.mount
         }
         service.addStorages(storages.values())
+        self._bans.setServiceParent(service)  # type: ignore[no-untyped-call]
         if self._certificates is not None:
             watch = CertificateWatch(self._reactor, self._certificates)
             watch.setServiceParent(service)  # type: ignore[no-untyped-call]
@@ -125,6 +132,7 @@ class _Builder:
             self._reactor,
             self._sink,
             throttleSettings(self._values),
+            self._banned,
         )
         listeners = list(self._listeners(portal))
         for listener in listeners:
@@ -138,6 +146,7 @@ class _Builder:
                 file,
                 self._networks,
                 portal,
+                self._bans,
                 self._usage,
                 lambda: door.registerChecker(AnonymousChecker()),
                 [each.factory for each in listeners if isinstance(each, ListenerService)],
@@ -202,7 +211,8 @@ class _Builder:
             transfers = TransferLogSink(log.xferlog)
             sinks.append(transfers)
             closing.append(transfers.close)
-        return Sinks(sinks), closing
+        self._banned = Bans(self._reactor, banSettings(self._values), Sinks(sinks))
+        return Sinks([*sinks, self._banned]), closing
 
     # --- who may do what
 

@@ -65,10 +65,7 @@ def throttleSettings(values: Configuration) -> ThrottleSettings:
     ban = values.ban
     return ThrottleSettings(
         delay=ban.delay,
-        attempts=ban.attempts,
         window=ban.window,
-        duration=ban.duration,
-        exempt=tuple(ban.exempt),
     )
 
 

@@ -19,6 +19,7 @@ from filehub.config.places import Place, findPlaces, lineOf
 from filehub.config.schema import Configuration, Rule, keysAt
 from filehub.config.tftpnames import nameSettings
 from filehub.errors import ConfigurationError
+from filehub.networks import readNetworks
 from filehub.paths import VirtualPath
 
 
@@ -139,6 +140,7 @@ def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> lis
     _checkHosts(loaded, complain)
     _checkAccounts(loaded, complain)
     _checkTLS(loaded, complain)
+    _checkBans(loaded, complain)
     return [text for _, text in sorted(problems)]
 
 
@@ -308,6 +310,16 @@ def _checkTLS(loaded: LoadedConfiguration, complain: Any) -> None:
         path = getattr(values.tls, key)
         if path is not None and not path.exists():
             complain(f"found {str(path)!r}, expected an existing file", "tls", key)
+
+
+def _checkBans(loaded: LoadedConfiguration, complain: Any) -> None:
+    for key in ("allow_file", "deny_file"):
+        path = getattr(loaded.values.ban, key)
+        try:
+            if path is not None:
+                readNetworks(path)
+        except ConfigurationError as error:
+            complain(str(error), "ban", key)
 
 
 def ruleOrigins(

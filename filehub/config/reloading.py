@@ -25,6 +25,7 @@ from filehub.accounts.checkers import NetworkChecker
 from filehub.accounts.records import ANONYMOUS_NAME, AccountTable
 from filehub.accounts.throttle import ThrottledPortal
 from filehub.config.accounts import AccountBuilder
+from filehub.config.bans import BanService
 from filehub.config.limits import networkRecords, rateSettings, sessionCaps, throttleSettings
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.quotas import UsageService, quotasOf
@@ -59,6 +60,7 @@ class Reloadable:
     table: AccountTable
     networks: NetworkChecker
     portal: ThrottledPortal
+    bans: BanService
     usage: UsageService | None = None
     admitAnonymous: Callable[[], object] = lambda: None
     factories: list[Any] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Reloadable:
         if anonymous is not None:
             self.admitAnonymous()
         self.networks.replace(networkRecords(values))
+        self.bans.configure(values)
         self.portal.configure(throttleSettings(values))
         self.registry.caps = sessionCaps(values)
         self.rates.configure(rateSettings(values))

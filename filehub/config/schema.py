@@ -27,6 +27,7 @@ from filehub.config.values import (
     NetworkValue,
     OneTimeSecret,
     PermissionValue,
+    Points,
     ProfileValue,
     Rate,
     Rated,
@@ -171,8 +172,17 @@ class Limits(Stored, Rated):
     session_download_rate: Rate | None = None
 
 
+class BanPoints(Section):
+    """What an offence costs an address."""
+
+    bad_password: Points = 1.0
+    unknown_user: Points = 1.0
+    violation: Points = 2.0
+    scan: Points = 0.1
+
+
 class Ban(Section):
-    """What guessing passwords costs."""
+    """What guessing passwords and other offences cost, and who is never let in."""
 
     attempts: Annotated[int, Field(ge=0)] = 10
     window: Seconds = 600.0
@@ -182,6 +192,13 @@ class Ban(Section):
         ipaddress.ip_network("127.0.0.0/8"),
         ipaddress.ip_network("::1/128"),
     ]
+    points: BanPoints = BanPoints()
+    ipv4_prefix: Annotated[int, Field(ge=8, le=32)] = 32
+    ipv6_prefix: Annotated[int, Field(ge=16, le=128)] = 64
+    allow: list[NetworkValue] = []
+    allow_file: Path | None = None
+    deny: list[NetworkValue] = []
+    deny_file: Path | None = None
 
 
 class Configuration(Section):

@@ -251,6 +251,7 @@ ForeignValue = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Points = Annotated[float, Field(ge=0, le=1000)]
 Rate = Annotated[int, Field(ge=1024)]
 Size = Annotated[int, Field(ge=0, lt=1 << 62)]
 

@@ -15,7 +15,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from filehub.accounts import throttle
+from filehub.accounts import bans, throttle
+from filehub.accounts.bans import Bans, BanSettings
 from filehub.accounts.checkers import CheckOverloaded
 from filehub.accounts.throttle import PATIENCE, ThrottledPortal, ThrottleSettings
 from filehub.credentials import AccountRequired, Address, IPeerAddress, PeerAddress
@@ -88,7 +89,13 @@ class ThrottleTests(SynchronousTestCase):
 
     def newPortal(self, **settings: Any) -> ThrottledPortal:
         """With these settings."""
-        return ThrottledPortal(self.inner, self.clock, self.sink, ThrottleSettings(**settings))
+        ours = {name: settings.pop(name) for name in ("delay", "longestDelay") if name in settings}
+        if "window" in settings:
+            ours["window"] = settings["window"]
+        if "attempts" in settings:
+            settings["limit"] = settings.pop("attempts")
+        banned = Bans(self.clock, BanSettings(**settings))
+        return ThrottledPortal(self.inner, self.clock, self.sink, ThrottleSettings(**ours), banned)
 
     def login(self, credentials: Any = BAD, host: str = "192.0.2.7") -> Deferred[Any]:
         """Somebody tries."""
@@ -178,7 +185,7 @@ class ThrottleTests(SynchronousTestCase):
         self.assertEqual(len(self.checker.asked), asked)
         event = self.sink.seen[-1]
         assert isinstance(event, LoginRefused)
-        self.assertEqual((event.user, event.reason), ("bob", "address is shut out"))
+        self.assertEqual((event.user, event.reason), ("bob", "address is banned"))
         self.clock.advance(900)
         self.successResultOf(self.login(GOOD))
 
@@ -267,10 +274,11 @@ class ThrottleTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """However many addresses try, what is remembered is bounded; the latest stay."""
         self.patch(throttle, "CAPACITY", 20)
+        self.patch(bans, "CAPACITY", 20)
         self.portal = self.newPortal(delay=0.0, attempts=3)
         for number in range(200):
             self.failureResultOf(self.login(host=f"10.0.0.{number}"))
-            self.assertLessEqual(len(self.portal._addresses._rows), 20)
+            self.assertLessEqual(len(self.portal.bans._offences), 20)
             self.assertLessEqual(len(self.portal._pairs._rows), 20)
         for _ in range(2):
             self.failureResultOf(self.login(host="10.0.0.199"))
@@ -279,6 +287,7 @@ class ThrottleTests(SynchronousTestCase):
     def test_latestAreKept(self) -> None:
         """Whoever goes on trying is not forgotten because of others who tried once."""
         self.patch(throttle, "CAPACITY", 5)
+        self.patch(bans, "CAPACITY", 5)
         self.portal = self.newPortal(delay=0.0, attempts=6)
         for number in range(6):
             self.failureResultOf(self.login(host="192.0.2.7"))

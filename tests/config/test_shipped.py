@@ -111,7 +111,10 @@ class ReferenceTests(ShippedCase):
         written: dict[str, dict[str, Any]] = tomllib.loads(shipped("filehub.toml"))
         defaults = Configuration.model_validate({})
         written["tftp.multicast"] = written["tftp"].pop("multicast")
-        for table in ("log", "tftp", "tftp.multicast", "rfc913", "limits", "ban"):
+        written["ban.points"] = written["ban"].pop("points")
+        for table in (
+            "log", "tftp", "tftp.multicast", "rfc913", "limits", "ban", "ban.points",
+        ):  # fmt: skip
             for key, value in written[table].items():
                 if key in ("listen", "rule", "client"):
                     continue

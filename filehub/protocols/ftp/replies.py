@@ -47,6 +47,7 @@ CODES: Final[dict[type[FileHubError], int]] = {
     errors.ConnectFailed: 425,
     errors.ProtectionRequired: 522,
     errors.LimitExceeded: 421,
+    errors.NotWelcome: 421,
 }
 
 

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
-from filehub.errors import LimitExceeded, TransferError
+from filehub.errors import LimitExceeded, NotWelcome, TransferError
 from filehub.events import ProtocolViolation
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
 from filehub.logins import LoginPortal
@@ -91,6 +91,9 @@ class FTPProtocol(Protocol):
             # Data connections come to an address of this machine, not of a proxy's.
             own = local if behind is None else addressOf(behind())
             slot = self.factory.admit(addressOf(transport.getPeer()), own, self._disconnect)
+        except NotWelcome:
+            self._abort()
+            return
         except LimitExceeded as error:
             transport.write(encodeReply(replies.failure(error)))
             transport.loseConnection()

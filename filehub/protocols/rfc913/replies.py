@@ -37,6 +37,7 @@ REASONS: Final[dict[type[FileHubError], str]] = {
     errors.Aborted: "aborted",
     errors.ConnectFailed: "can't connect",
     errors.ProtectionRequired: "not properly protected",
+    errors.NotWelcome: "not welcome",
     errors.LimitExceeded: "limit exceeded, try again later",
     errors.ConfigurationError: "internal error",
     FileHubError: "internal error",

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from filehub.deadlines import Deadline, Deadlines
-from filehub.errors import LimitExceeded, PeerGone
+from filehub.errors import LimitExceeded, NotWelcome, PeerGone
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
 from filehub.protocols.rfc913 import directories, files, login, replies, transfers
 from filehub.protocols.rfc913.admission import UncountedSlot, addressOf
@@ -85,6 +85,9 @@ class RFC913Protocol(Protocol):
         hostName = self._factory.hostName
         try:
             slot = self._factory.admit(self)
+        except NotWelcome:
+            transport.abortConnection()
+            return
         except LimitExceeded as error:
             transport.write(encodeReply(replies.failure(f"{hostName} Out to Lunch: {error}")))
             self.close()

@@ -34,6 +34,7 @@ CODES: Final[dict[type[errors.FileHubError], ErrorCode]] = {
     errors.StorageUnavailable: ErrorCode.NOT_DEFINED,
     errors.TransferError: ErrorCode.NOT_DEFINED,
     errors.LimitExceeded: ErrorCode.NOT_DEFINED,
+    errors.NotWelcome: ErrorCode.NOT_DEFINED,
     errors.ConfigurationError: ErrorCode.NOT_DEFINED,
 }
 

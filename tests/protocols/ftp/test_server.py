@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadlines
-from filehub.errors import LimitExceeded, NotFound, PermissionDenied
+from filehub.errors import LimitExceeded, NotFound, NotWelcome, PermissionDenied
 from filehub.events import ProtocolViolation
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.server import FTPFactory, FTPProtocol
@@ -155,7 +155,9 @@ class Registry:
     def admit(
         self, protocol: str, peer: Address, local: Address, *, secure: bool, disconnect: Any
     ) -> Any:
-        if self.room <= 0:
+        if self.room < 0:
+            raise NotWelcome
+        if self.room == 0:
             raise LimitExceeded("Too many sessions, try again later.")
         self.room -= 1
         self.log.append((protocol, peer, local, secure))
@@ -221,6 +223,15 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual(client.say("USER ann"), b"")
         client.clock.pump([1.0] * 12)
         self.assertTrue(client.transport.isAborted)
+        client.disconnect()
+
+    def test_banned(self) -> None:
+        """Who is banned is closed without a word."""
+        self.registry.room = -1
+        client = Client(sessions=self.registry)
+        self.assertEqual(client.greeting, b"")
+        self.assertTrue(client.transport.isAborted)
+        self.assertEqual(client.say("USER ann"), b"")
         client.disconnect()
 
     def test_disconnected(self) -> None:

@@ -331,12 +331,15 @@ class Registry:
 
     def __init__(self) -> None:
         self.full = False
+        self.banned = False
         self.slots: list[Slot] = []
         self.disconnects: list[Any] = []
 
     def admit(
         self, protocol: str, peer: Address, local: Address, *, secure: bool, disconnect: Any
     ) -> Slot:
+        if self.banned:
+            raise errors.NotWelcome
         if self.full:
             raise LimitExceeded("too many connections")
         slot = Slot(ConnectionInfo(protocol, 7, peer, local, secure))
@@ -379,6 +382,13 @@ class RegistryTests(SynchronousTestCase):
         self.assertTrue(server.isClosed)
         server.send(b"USER mkl\0")
         self.assertEqual(server.received(), b"")
+
+    def test_banned(self) -> None:
+        """Who is banned hears nothing, not even that."""
+        self.registry.banned = True
+        server = self.server()
+        self.assertEqual(server.greeting, b"")
+        self.assertTrue(server.isClosed)
 
     def test_accountIsFull(self) -> None:
         """An account with its fill of sessions is logged out again."""
