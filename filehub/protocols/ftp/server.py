@@ -33,6 +33,7 @@ from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.external import ExternalAddresses
 from filehub.protocols.ftp.hosts import VirtualHost, addHosts, followServerName
 from filehub.protocols.ftp.listener import DataConnections, Listener
+from filehub.protocols.ftp.outlet import Outlet
 from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
@@ -75,6 +76,7 @@ class FTPProtocol(Protocol):
     #: Is TLS being taken off (CCC)?
     _isClearing = False
     _tls: TLSLayer | None = None
+    _outlet: Outlet | None = None
     _waiting: Deferred[None] | None = None
 
     # --- what the transport calls
@@ -101,6 +103,7 @@ class FTPProtocol(Protocol):
             return
         self._decoder = CommandDecoder(LIMIT_BEFORE_LOGIN)
         IConsumer(transport).registerProducer(self, True)
+        self._outlet = Outlet(transport)
         session = self._session = FTPSession(self.factory.listener, self, slot)
         if own != local:
             session.reachedAt = local.host
@@ -133,6 +136,7 @@ class FTPProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """All ends here."""
+        self._outlet = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -175,9 +179,11 @@ class FTPProtocol(Protocol):
     def proceed(self) -> None:
         """Take commands as long as there are some and somebody wants them."""
         session = self._session
-        if session is None or self._isProceeding:
+        outlet = self._outlet
+        if session is None or outlet is None or self._isProceeding:
             return
         self._isProceeding = True
+        outlet.hold()
         try:
             for _ in range(_TURN):
                 if self.isCongested or not session.isReady:
@@ -192,6 +198,7 @@ class FTPProtocol(Protocol):
                 return
         finally:
             self._isProceeding = False
+            outlet.release()
         self._pauseReading(self.isCongested or not session.isReady)
 
     def hasUnread(self) -> bool:
@@ -247,13 +254,15 @@ class FTPProtocol(Protocol):
         self._isClosing = True
         self._limit(_CLOSING_TIME, self._abort)
         transport: Any = self.transport
-        if transport is None:
+        if transport is None or self._outlet is None:
             return
         IConsumer(transport).unregisterProducer()
         if self._tls is None or not self._tls.isOpen or self._tls.hasEnded:
+            self._outlet.detach()
             transport.loseConnection()
             return
         self._tls.end()
+        self._outlet.detach()
         if self._isPaused:
             # The client's own end is still to be read.
             transport.resumeProducing()
@@ -311,8 +320,8 @@ class FTPProtocol(Protocol):
             self._tls.write(data)
 
     def _transmit(self, data: bytes) -> None:
-        if self.transport is not None:
-            self.transport.write(data)
+        if self._outlet is not None:
+            self._outlet.write(data)
 
     def _handshakeTimedOut(self) -> None:
         if self._session is not None:

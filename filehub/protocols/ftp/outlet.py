@@ -1,0 +1,80 @@
+"""
+Replies straight to the socket.
+
+A Twisted transport sends in the reactor's next turn, which takes three system calls
+besides the one that sends: to be told that there is room, the waiting, and not to be
+told any more.  There nearly always is room for a reply at once.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final
+
+from twisted.internet.tcp import Connection
+
+#: So many bytes are not held back any longer.
+_HELD: Final = 2 * 1024
+
+
+class Outlet:
+    """
+    What a control connection has to say, in order, at once where the socket takes it.
+
+    Where it does not, or where there is no socket of our own to write to, the transport
+    has it all from then on: it keeps what is unsent and tells its producer.
+    """
+
+    __slots__ = ("_held", "_socket", "_transport")
+
+    def __init__(self, transport: Any) -> None:
+        """
+        @param transport: nothing was written to it so far.
+        """
+        self._transport = transport
+        self._held: bytes | None = None
+        isBare = isinstance(transport, Connection) and not transport.TLS
+        self._socket: socket.socket | None = transport.socket if isBare else None
+
+    def write(self, data: bytes) -> None:
+        """Send, now or with what is held back."""
+        if self._held is None:
+            self._send(data)
+            return
+        self._held += data
+        if len(self._held) > _HELD:
+            self.release()
+            self.hold()
+
+    def hold(self) -> None:
+        """Hold back up to two kilobytes of what follows: more replies may go in one packet."""
+        if self._held is None:
+            self._held = b""
+
+    def release(self) -> None:
+        """Send what was held back, and hold back nothing more."""
+        held, self._held = self._held, None
+        if held:
+            self._send(held)
+
+    def detach(self) -> None:
+        """The connection ends: its socket is not ours to write to any more."""
+        self.release()
+        self._socket = None
+
+    def _send(self, data: bytes) -> None:
+        sock = self._socket
+        if sock is not None:
+            try:
+                sent = sock.send(data)
+            except OSError:
+                # The transport finds out for itself whether that was for now or for good.
+                sent = 0
+            if sent == len(data):
+                return
+            self._socket = None
+            data = data[sent:]
+        self._transport.write(data)
+
+
+__all__ = ["Outlet"]
