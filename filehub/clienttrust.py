@@ -107,7 +107,17 @@ class ClientTrust:
         """For each certificate of a chain; see L{SSL.Context.set_verify}."""
         if not good:
             return False
-        return self.isStanding(certificate.to_cryptography(), isClient=depth == 0)
+        shown = certificate.to_cryptography()
+        if self.isStanding(shown, isClient=depth == 0):
+            return True
+        # The client only hears of an internal error: nothing else can be said from here.
+        self._log.warn(
+            "refused the client certificate of {subject}, number {serial:x}: it was revoked,"
+            " or no list tells",
+            subject=shown.subject.rfc4514_string(),
+            serial=shown.serial_number,
+        )
+        return False
 
     def isStanding(self, certificate: x509.Certificate, *, isClient: bool) -> bool:
         """

@@ -170,6 +170,7 @@ REPLIES: Final = {
     "Times changed.": "Zeiten geändert.",
     "Too many failed logins.": "Zu viele fehlgeschlagene Anmeldungen.",
     "Transfer complete.": "Übertragung abgeschlossen.",
+    "Transfer complete; suspect blocks: {}": "Übertragung abgeschlossen; verdächtige Blöcke: {}",
     "Transfer complete; unique name: {}": "Übertragung abgeschlossen; eindeutiger Name: {}",
     "Type set to {}.": "Typ ist {}.",
     "UNIX.mode is three or four octal digits.": "UNIX.mode sind drei oder vier Oktalziffern.",

@@ -155,8 +155,7 @@ async def _upload(
         )
         if isinstance(decoder, Decoder) and decoder.suspects:
             # All of it is stored: that is what this descriptor is for (RFC 959 3.4.2).
-            text = done.lines[0].rstrip(".")
-            done = replies.reply(226, f"{text}; suspect blocks: {decoder.suspects}")
+            done = replies.reply(226, f"Transfer complete; suspect blocks: {decoder.suspects}")
     except Exception as problem:
         error = problem
     return await conclude(session, transfer, error, stream, target=target, done=done)
