@@ -150,13 +150,13 @@ class PasswordChecker:
 
     async def _elsewhere(self, name: str, credentials: Any) -> AccountRecord | None:
         connection = getattr(credentials, "connection", None)
-        problem: LimitExceeded | StorageUnavailable | None = None
+        problems: list[LimitExceeded | StorageUnavailable] = []
         for source in self._logins:
             try:
                 record = await source.authenticate(name, credentials.password, connection)
             except (LimitExceeded, StorageUnavailable) as error:
                 # It refuses its own users only.
-                problem = problem or error
+                problems.append(error)
                 continue
             if record is None:
                 continue
@@ -166,8 +166,9 @@ class PasswordChecker:
             if record.name == name or await self._source.find(record.name) is None:
                 self._forgetElsewhere(record.name, source)
                 return record
-        if problem is not None:
-            raise problem
+        if problems and len(problems) == len(self._logins):
+            raise problems[0]
+        # One place at least has looked at the password: it was a guess, and counts.
         return None
 
     def _forgetElsewhere(self, name: str, known: LoginSource) -> None:

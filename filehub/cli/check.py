@@ -88,7 +88,7 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
     if values.anonymous.enabled:
         accounts.append(("anonymous", "anybody", "", _rules(values.anonymous.rule)))
     sources: list[tuple[str, ...]] = [
-        (each.type, str(each.file or each.base or " ".join(each.command))) for each in values.source
+        (each.type, each.place, ", ".join(each.groups)) for each in values.source
     ]
     networks: list[tuple[str, ...]] = [
         (str(each.address), each.account or "", ", ".join(each.protocols or ()))
@@ -103,7 +103,7 @@ def _sections(loaded: LoadedConfiguration) -> list[_Section]:
         ("Hosts", ("name", "root", "users", "also"), hosts),
         ("Mounts", ("path", "folder", "access", "links"), mounts),
         ("Accounts", ("name", "login", "groups", "rules"), accounts),
-        ("Further accounts", ("type", "place"), sources),
+        ("Further accounts", ("type", "place", "groups"), sources),
         ("Quotas", ("path", "bytes", "files"), quotas),
         ("Networks", ("address", "account", "protocols"), networks),
     ]

@@ -23,6 +23,7 @@ def adviceOn(loaded: LoadedConfiguration) -> list[str]:
         *_secrets(loaded),
         *_ports(loaded),
         *_proxies(loaded),
+        *_sources(loaded),
         *_descriptors(loaded),
         *_exposed(loaded),
         *_pointlessRules(loaded),
@@ -70,6 +71,20 @@ def _proxies(loaded: LoadedConfiguration) -> Iterator[str]:
         proxied = any(map(isProxied, [*options.listen, *options.implicit_tls]))
         if options.data_proxy_protocol and not proxied:
             yield f"{dotted(place)}.data_proxy_protocol: no listener of it is one with haproxy:"
+
+
+def _sources(loaded: LoadedConfiguration) -> Iterator[str]:
+    for index, source in enumerate(loaded.values.source):
+        where = f"{loaded.originOf(('source', index))}: {source.type}"
+        if source.type == "ldap" and not (source.isEncrypted or source.isLocal):
+            yield f"{where}: passwords go to {source.place} in the clear: start_tls, or ldaps://"
+        if source.type == "postgresql" and not (source.isEncrypted or source.isLocal):
+            yield (
+                f"{where}: whether {source.place} is the right server is not verified:"
+                " add ?sslmode=verify-full"
+            )
+        if source.type == "pam" and not Path("/etc/pam.d", source.service).exists():
+            yield f"{where}: found no /etc/pam.d/{source.service}: the system's default holds"
 
 
 def _descriptors(loaded: LoadedConfiguration) -> Iterator[str]:
