@@ -32,14 +32,16 @@ def adviceOn(loaded: LoadedConfiguration) -> list[str]:
 
 def _secrets(loaded: LoadedConfiguration) -> Iterator[str]:
     path = Path(loaded.origin)
-    if not loaded.places or not any(user.password for user in loaded.values.user):
+    hashes = any(user.password for user in loaded.values.user)
+    if not loaded.places or not (hashes or any(each.isSecret for each in loaded.values.source)):
         return
     try:
         mode = path.stat().st_mode
     except OSError:
         return
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        yield f"{path} holds password hashes and is open to others: chmod 640, or less"
+        what = "password hashes" if hashes else "passwords"
+        yield f"{path} holds {what} and is open to others: chmod 640, or less"
 
 
 def _ports(loaded: LoadedConfiguration) -> Iterator[str]:

@@ -84,6 +84,8 @@ class Source(Section):
         schemes = _SCHEMES.get(self.type)
         if schemes is not None and not (self.url or "").startswith(schemes):
             raise ValueError(f"expected a url that begins with {' or '.join(schemes)}")
+        if self.type in ("http", "ldap") and not _hostOf(self.url):
+            raise ValueError("expected a url with the name of a host")
         if self.type == "http" and not (self.isEncrypted or self.isLocal):
             raise ValueError("expected https://, or http:// to 127.0.0.1, [::1] or localhost")
         if self.type == "ldap" and "{name}" not in self.filter:
@@ -107,6 +109,12 @@ class Source(Section):
         if self.type == "postgresql":
             return "sslmode=verify-full" in url
         return self.start_tls or url.startswith(("ldaps://", "https://"))
+
+    @property
+    def isSecret(self) -> bool:
+        """Does it hold what the server itself logs in with?"""
+        inAddress = urlsplit(self.url or "").password is not None
+        return bool(inAddress or self.bind_password or self.headers)
 
     @property
     def place(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from filehub.accounts import lookups
 from filehub.accounts.database import (
     AccountTables,
     DatabaseUnavailable,
@@ -242,6 +244,34 @@ class SourceTests(TestCase):
         with self.assertRaises(StorageUnavailable) as caught:
             yield self.find("ann")
         self.assertNotIn(str(self.path), str(caught.exception))
+
+    @inlineCallbacks
+    def test_hangs(self) -> Any:
+        """
+        A database that hangs is given up after a while, with all who wait for it, and is
+        asked on a new connection afterwards.
+        """
+        self.patch(lookups, "PATIENCE", 0.1)
+        self.tables.addUser("ann", "hash", {})
+        given = threading.Event()
+        tables = openSQLite(self.path)
+
+        def hang(name: str) -> StoredAccount:
+            given.wait(PATIENCE)
+            raise DatabaseUnavailable("interrupted")
+
+        self.patch(tables, "find", hang)
+        self.patch(tables, "interrupt", given.set)
+        self.source = DatabaseSource(
+            reactor, lambda: self.connect() if given.is_set() else tables, convert
+        )
+        self.addCleanup(self.source.stop)
+        waiting = [self.find("ann"), self.find("ann")]
+        for each in waiting:
+            with self.assertRaises(StorageUnavailable):
+                yield each
+        self.patch(lookups, "PATIENCE", PATIENCE)
+        self.assertEqual((yield self.find("ann")).name, "ann")
 
     @inlineCallbacks
     def test_anew(self) -> Any:

@@ -8,7 +8,7 @@ import json
 import stat
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,7 +20,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from filehub.accounts import hashes
+from filehub.accounts import hashes, sources
 from filehub.accounts.checkers import CheckOverloaded, PasswordChecker
 from filehub.accounts.codes import CodeVerifier, codeAt
 from filehub.accounts.database import StoredAccount
@@ -83,19 +83,22 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, bytes, Any]] = []
+        self.forgotten: list[str] = []
+        self.known = "eve"
         self.problem: Exception | None = None
 
     async def authenticate(self, name: str, password: bytes, connection: Any) -> Any:
         self.asked.append((name, password, connection))
         if self.problem is not None:
             raise self.problem
-        return AccountRecord("eve") if (name, password) == ("eve", b"apple") else None
+        right = (name.lower(), password) == (self.known, b"apple")
+        return AccountRecord(self.known) if right else None
 
     async def find(self, name: str) -> AccountRecord | None:
         return AccountRecord("eve") if name == "eve" else None
 
     def forget(self, name: str) -> None:
-        raise AssertionError("nobody else let anybody in")
+        self.forgotten.append(name)
 
 
 class CheckerTests(TestCase):
@@ -109,9 +112,9 @@ class CheckerTests(TestCase):
         self.addCleanup(self.verifier.stop)
         self.elsewhere = Elsewhere()
 
-    def checker(self, *records: AccountRecord) -> PasswordChecker:
+    def checker(self, *records: AccountRecord, further: Iterable[Any] = ()) -> PasswordChecker:
         self.stored = Writable(*records)
-        return PasswordChecker(self.stored, self.verifier, logins=[self.elsewhere])
+        return PasswordChecker(self.stored, self.verifier, logins=[self.elsewhere, *further])
 
     def ask(self, checker: PasswordChecker, name: bytes, password: bytes) -> Deferred[Any]:
         return checker.requestAvatarId(ConnectionPassword(name, password, connection()))
@@ -143,6 +146,34 @@ class CheckerTests(TestCase):
         self.elsewhere.problem = StorageUnavailable()
         with self.assertRaises(CheckOverloaded):
             yield self.ask(self.checker(), b"eve", b"apple")
+
+    @inlineCallbacks
+    def test_onePlaceDoesNotAnswer(self) -> Any:
+        """The next one is asked; what that refuses was a guess."""
+        self.elsewhere.problem = StorageUnavailable()
+        other = Elsewhere()
+        other.known = "fay"
+        checker = self.checker(further=[other])
+        self.assertEqual((yield self.ask(checker, b"fay", b"apple")), b"fay")
+        with self.assertRaises(UnauthorizedLogin) as caught:
+            yield self.ask(checker, b"fay", b"pear")
+        self.assertNotIsInstance(caught.exception, CheckOverloaded)
+
+    @inlineCallbacks
+    def test_forgotten(self) -> Any:
+        """Who is let in by one place is not found as he was in another."""
+        other = Elsewhere()
+        other.known = "fay"
+        yield self.ask(self.checker(further=[other]), b"fay", b"apple")
+        self.assertEqual((self.elsewhere.forgotten, other.forgotten), (["fay"], []))
+
+    @inlineCallbacks
+    def test_otherName(self) -> Any:
+        """The place says what the account is called, if nobody here is called so."""
+        self.assertEqual((yield self.ask(self.checker(), b"EVE", b"apple")), b"eve")
+        checker = self.checker(AccountRecord("eve", hashPassword(b"here")))
+        with self.assertRaises(UnauthorizedLogin):
+            yield self.ask(checker, b"EVE", b"apple")
 
     @inlineCallbacks
     def test_hashedAnew(self) -> Any:
@@ -279,6 +310,26 @@ class CheckedSourceTests(TestCase):
             yield self.ask(self.source(fails))
         source = self.source(lambda *_: StoredAccount("ann", None, {"bad": 1}))
         self.assertIsNone((yield self.ask(source)))
+
+    @inlineCallbacks
+    def test_late(self) -> Any:
+        """Nobody waits longer than a time, for the turn either; it is not asked in vain."""
+        self.patch(sources, "PATIENCE", 0.1)
+        going = threading.Event()
+        asked: list[str] = []
+
+        def hangs(name: str, *_: object) -> None:
+            asked.append(name)
+            going.wait(PATIENCE)
+
+        source = self.source(hangs)
+        waiting = [self.ask(source), self.ask(source, "bob")]
+        for each in waiting:
+            with self.assertRaises(StorageUnavailable):
+                yield each
+        going.set()
+        source.stop()
+        self.assertEqual(asked, ["ann"])
 
     @inlineCallbacks
     def test_bounded(self) -> Any:

@@ -57,6 +57,28 @@ class AdviceTests(SynchronousTestCase):
         (line,) = self.advice(ftp="external_address = '203.0.113.7'")
         self.assertIn("external_address without ftp.passive_ports", line)
 
+    def test_sources(self) -> None:
+        """Passwords in the clear, servers that nobody verifies, a service of PAM that is none."""
+        head = "[[source]]\nbase = 'dc=x'\ntype = 'ldap'\nurl = 'ldap://"
+        (line,) = self.advice(f"{head}ldap.example.org'")
+        self.assertIn("filehub.toml:4: ldap: passwords go to ldap://ldap.example.org in the", line)
+        self.assertEqual(self.advice(f"{head}ldap.example.org'\nstart_tls = true"), [])
+        self.assertEqual(self.advice(f"{head}127.0.0.1'"), [])
+        (line,) = self.advice("[[source]]\ntype = 'postgresql'\nurl = 'postgresql://x/y'")
+        self.assertIn("add ?sslmode=verify-full", line)
+        (line,) = self.advice("[[source]]\ntype = 'pam'\nservice = 'filehub-none-such'")
+        self.assertIn("found no /etc/pam.d/filehub-none-such", line)
+
+    def test_secretsOfSources(self) -> None:
+        """What sources log in with is nobody else's."""
+        ldap = "[[source]]\ntype = 'ldap'\nurl = 'ldaps://x'\nbase = 'dc=x'\n"
+        web = "[[source]]\ntype = 'http'\nurl = 'https://x'\n"
+        for text in (f"{ldap}bind_password = 'x'", f"{web}headers = {{ Authorization = 'x' }}"):
+            (line,) = self.advice(text, mode=0o644)
+            self.assertIn("and is open to others", line)
+            self.assertEqual(self.advice(text, mode=0o640), [])
+        self.assertEqual(self.advice(ldap, mode=0o644), [])
+
     def test_proxies(self) -> None:
         """Proxied data connections where no control connection is."""
         (line,) = self.advice(ftp="data_proxy_protocol = true")
