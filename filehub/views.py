@@ -27,7 +27,7 @@ class ICreationMask(Interface):
     """Of file systems with permission bits."""
 
     def masked(withheld: int) -> IFileSystem:
-        """The same, but what comes into being there lacks these bits (SITE UMASK)."""
+        """The same, but what comes into being there lacks these bits, too."""
 
 
 __all__ = ["ICreationMask", "ILiteralView"]

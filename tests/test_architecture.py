@@ -22,6 +22,7 @@ VOCABULARY = {
     "events",
     "deadlines",
     "interfaces",
+    "naming",
     "usage",
     "logins",
     "views",

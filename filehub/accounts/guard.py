@@ -19,6 +19,7 @@ a new method without a row fails the suite.  What the rows cannot say:
   - Renaming must not disclose: a target that may be read or listed, or below which
     something may be, needs a source that may be, too.  And a directory with a stricter
     rule somewhere below it, or below where it would go, cannot be renamed at all.
+  - Renaming must not take names to where they are judged otherwise.
   - Renaming over an existing file needs C{d} or C{w} at the target on top.
   - Listings leave out names that the account may do nothing with.
   - New names, and what new links say, without control characters, so that no listing
@@ -62,6 +63,7 @@ from filehub.interfaces import (
     ISymbolicLinks,
     IWriteHandle,
 )
+from filehub.naming import INamePolicy
 from filehub.paths import VirtualPath
 from filehub.permissions import EVERYTHING, NOTHING, Permission, formatPermissions
 from filehub.views import ICreationMask, ILiteralView
@@ -103,7 +105,7 @@ GUARDED: Final[dict[str, tuple[Row, ...]]] = {
     "removeFile": (Row("path", False, P.DELETE),),
     "rename": (
         Row("source", False, P.RENAME),
-        Row("target", False, NOTHING, P.RENAME | P.STORE | P.MAKE, creates=True),
+        Row("target", False, NOTHING, P.RENAME | P.STORE, creates=True),
     ),
     "setAttributes": (Row("path", True, NOTHING, P.MODE | P.TIME),),
     "openForReading": (Row("path", True, P.RETRIEVE),),
@@ -172,6 +174,7 @@ class GuardedFileSystem:
         """
         self._inner = inner
         self._policy = policy
+        self._names = INamePolicy(policy, None)
         self._anyNames = anyNames
         self._follows = follows
 
@@ -230,6 +233,12 @@ class GuardedFileSystem:
         granted = self._policy.permissionsFor(canonical)
         return P.STORE in granted and not granted & (P.LIST | P.RETRIEVE | P.DELETE)
 
+    def _strictestRule(self, canonical: VirtualPath) -> Permission:
+        if self._names is None:
+            return self._policy.strictestBelow(canonical)
+        strictest: Permission = self._names.strictestRuleBelow(canonical)
+        return strictest
+
     # --- IFileSystem
 
     async def resolve(self, path: VirtualPath, *, followFinal: bool = True) -> VirtualPath:
@@ -286,8 +295,12 @@ class GuardedFileSystem:
             need = f"needs {formatPermissions(gained)}, as the new place has it"
             raise self._denial(source, canonical, need)
         for place, granted, asked in ((canonical, before, source), (destination, after, target)):
-            if self._policy.strictestBelow(place) != granted:
+            if self._strictestRule(place) != granted:
                 raise self._denial(asked, place, "a stricter rule below it forbids renaming")
+        if self._names is not None:
+            naming = self._names.namingBelow(canonical)
+            if naming and naming != self._names.namingBelow(destination):
+                raise self._denial(source, canonical, "other names are denied at the new place")
         mayReplace = after & (P.DELETE | P.STORE) and not self._isDropBox(destination)
         try:
             await self._inner.rename(canonical, destination, replace=bool(replace and mayReplace))

@@ -1,7 +1,8 @@
 """
 From an avatar's name to an avatar.
 
-A session begins in the account's home.  One that does not exist, or that the account
+A session begins in the account's home, which is made if the account says so and it is
+missing.  One that does not exist, or that the account
 may not enter, is no reason to shut the account out: the session then begins in the
 nearest directory above it that can be entered, at worst in the root, where everybody
 may stand (what can be seen there is another matter), and the log says so.  TFTP has no
@@ -25,11 +26,13 @@ from zope.interface import Interface, implementer
 
 from filehub.accounts.account import FileAccount
 from filehub.accounts.admission import NotAdmitted
+from filehub.accounts.homes import makeHome
+from filehub.accounts.patterns import NamePatterns
 from filehub.accounts.policy import RulePolicy
 from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord, AccountSource
 from filehub.accounts.stack import AccountView
 from filehub.credentials import ConnectionInfo, EncryptionRequired
-from filehub.errors import Busy, FileSystemError, StorageUnavailable
+from filehub.errors import Busy, FileSystemError, NotFound, StorageUnavailable
 from filehub.interfaces import IEventSink, IFileAccount, ISessionLimits, IStorage
 from filehub.paths import VirtualPath, decodeName
 from filehub.vfs.claims import Claims
@@ -70,6 +73,7 @@ class FileHubRealm:
         limiting: Limiting | None = None,
         now: Callable[[], float] = time.time,
         templates: Templates | None = None,
+        naming: Mapping[VirtualPath, NamePatterns] | None = None,
     ) -> None:
         """
         @param mounts: which storage appears where.
@@ -78,6 +82,7 @@ class FileHubRealm:
         @param claims: who counts what is stored; L{None}: nobody.
         @param limiting: what a session may use; by default what its record says.
         @param templates: makes files for whoever asks; L{None}: all are as they are.
+        @param naming: what each mount says of names; L{None}: nothing.
         """
         self._source = source
         self._mounts = dict(mounts)
@@ -87,6 +92,7 @@ class FileHubRealm:
         self._limiting = limiting
         self._now = now
         self._templates = templates
+        self._naming = naming
         #: By whether it is the anonymous account, and its name.
         self._views: dict[tuple[bool, str], tuple[AccountRecord, AccountView]] = {}
 
@@ -148,6 +154,10 @@ class FileHubRealm:
             try:
                 await view.guarded.enterDirectory(place)
                 break
+            except NotFound:
+                if place == record.home and record.homeMode is not None:
+                    if await self._makeHome(record, view):
+                        break
             except (Busy, StorageUnavailable):
                 # That says nothing about the home, and will pass.
                 return record.home
@@ -164,6 +174,21 @@ class FileHubRealm:
             )
         return place
 
+    async def _makeHome(self, record: AccountRecord, view: AccountView) -> bool:
+        """Returns whether it is there now."""
+        try:
+            await makeHome(view.files, record.home, record.homeMode or 0)
+        except FileSystemError as error:
+            self._log.warn(
+                "{account}: its home {home} cannot be made: {error}",
+                account=record.name,
+                home=record.home,
+                error=error,
+            )
+            return False
+        self._log.info("{account}: its home {home} was made", account=record.name, home=record.home)
+        return True
+
     def _viewOf(self, record: AccountRecord, anonymous: bool) -> AccountView:
         # A record is immutable: one that was changed is another one.  Mostly it is the
         # very same, and nothing of it has to be compared.
@@ -172,7 +197,7 @@ class FileHubRealm:
         if view is None or (known is not record and known != record):
             if len(self._views) >= _REMEMBERED:
                 self._views.clear()
-            policy = RulePolicy(record.rules, record.groupRules)
-            view = AccountView(record.name, self._mounts, policy, self._claims)
+            policy = RulePolicy(record.rules, record.groupRules, self._naming)
+            view = AccountView(record.name, self._mounts, policy, self._claims, record.umask)
             self._views[key] = record, view
         return view

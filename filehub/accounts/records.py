@@ -82,6 +82,9 @@ class AccountRecord:
     @ivar requiresTLS: may it be used over encrypted connections only?
     @ivar foreignData: see L{IClientPreferences<filehub.interfaces.IClientPreferences>}.
     @ivar profile: likewise.
+    @ivar umask: permission bits that nothing gets that it makes.
+    @ivar homeMode: the bits of its home, if that is made at the first login; L{None}:
+        it is not.
     @ivar admissions: its own and its groups' restrictions; all have to be met.
     @ivar store: where it came from, if a better hash of its password can be kept there.
     """
@@ -99,6 +102,8 @@ class AccountRecord:
     foreignData: bool | Networks | None = None
     profile: str | None = None
     admissions: tuple[Admission, ...] = ()
+    umask: int = 0
+    homeMode: int | None = None
     limits: AccountLimits = NO_LIMITS
     enabled: bool = True
     store: PasswordStore | None = field(default=None, compare=False, repr=False)

@@ -23,6 +23,7 @@ from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.mount import mounted
 from filehub.vfs.quota import NOBODY, QuotaFileSystem
 from filehub.vfs.templates import Templates
+from filehub.views import ICreationMask
 
 
 class AccountView:
@@ -31,7 +32,7 @@ class AccountView:
     shared by all its sessions.
     """
 
-    __slots__ = ("guarded", "lacksHome", "policy")
+    __slots__ = ("files", "guarded", "lacksHome", "policy")
 
     def __init__(
         self,
@@ -39,13 +40,22 @@ class AccountView:
         mounts: Mapping[VirtualPath, IStorage],
         policy: IPermissionPolicy,
         claims: Claims | None = None,
+        umask: int = 0,
     ) -> None:
+        """
+        @param umask: permission bits that nothing gets that is made here.
+        """
         fileSystem = _view(name, mounts)
         if claims is not None:
             fileSystem = QuotaFileSystem(
                 fileSystem, _view(NOBODY, mounts), name, claims, MountedMeasure(mounts)
             )
+        able = ICreationMask(fileSystem, None) if umask else None
+        if able is not None:
+            fileSystem = able.masked(umask)
         self.policy = policy
+        #: What the guard guards: for what the server itself does, as this account.
+        self.files = fileSystem
         #: Has it been said that its home cannot be entered?
         self.lacksHome = False
         self.guarded = GuardedFileSystem(fileSystem, policy)

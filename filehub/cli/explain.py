@@ -21,7 +21,7 @@ from filehub.cli.exits import OK, OTHER
 from filehub.cli.running import run
 from filehub.config.accounts import AccountBuilder
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
-from filehub.config.storages import openStorage
+from filehub.config.storages import namesOf, openStorage
 from filehub.credentials import Address, ConnectionInfo
 from filehub.errors import ConfigurationError
 from filehub.paths import VirtualPath
@@ -108,7 +108,7 @@ def explain(
                 view = Rehearsal(openStorage(reactor, workers, mount).viewFor(record.name))
                 readOnly = mount.read_only or not isinstance(mount.source, Path)
                 views[mount.path] = ReadOnlyFileSystem(view) if readOnly else view
-            policy = RulePolicy(record.rules, record.groupRules)
+            policy = RulePolicy(record.rules, record.groupRules, namesOf(loaded.values))
             decision = await askGuard(views, policy, verb, record.home.join(path))
         finally:
             workers.stop()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -20,8 +20,11 @@ from filehub.accounts.records import (
     AccountTable,
 )
 from filehub.config.loading import LoadedConfiguration, ruleOrigins
-from filehub.config.schema import Admitted, Group, Rule, User
+from filehub.config.schema import Admitted, Group, Restricted, Rule, User
 from filehub.errors import ConfigurationError
+
+#: Of homes that are made.
+USUAL_HOME_MODE: Final = 0o755
 
 _S = TypeVar("_S", bound=Admitted)
 
@@ -64,6 +67,8 @@ class AccountBuilder:
             name=ANONYMOUS_NAME,
             home=values.anonymous.home,
             rules=self._rules(values.anonymous.rule, "anonymous"),
+            admissions=_admissions(values.anonymous),
+            umask=values.anonymous.umask or 0,
         )
         return records, anonymous if values.anonymous.enabled else None
 
@@ -81,18 +86,15 @@ class AccountBuilder:
         for name in user.groups:
             if name in stored.groups:
                 group = _validated(Group, {**stored.groups[name], "name": name})
-                rules = tuple(
-                    PathRule(rule.path, rule.allow, f"{place}: group {name}") for rule in group.rule
-                )
+                origin = f"{place}: group {name}"
+                rules = tuple(_rule(each, origin) for each in group.rule)
             elif name in self._groups:
                 group, rules = self._groups[name], self._groupRules[name]
             else:
                 raise ConfigurationError(f"groups: found {name!r}, expected the name of a group")
             groups.append(group)
             groupRules.append(rules)
-        rules = tuple(
-            PathRule(rule.path, rule.allow, f"{place}: user {user.name}") for rule in user.rule
-        )
+        rules = tuple(_rule(each, f"{place}: user {user.name}") for each in user.rule)
         record = self._record(user, rules, groups, tuple(groupRules))
         limits = replace(
             record.limits, downloadRate=user.download_rate, uploadRate=user.upload_rate
@@ -120,21 +122,42 @@ class AccountBuilder:
             requiresTLS=user.tls or any(group.tls for group in groups),
             foreignData=user.allow_fxp,
             profile=user.profile,
-            admissions=tuple(
-                _admission(each) for each in (user, *groups) if _admission(each) != Admission()
-            ),
+            admissions=_admissions(user, *groups),
+            umask=_first("umask", user, *groups) or 0,
+            homeMode=_homeMode(user, *groups),
             limits=AccountLimits(user.sessions, user.idle, user.stall, user.session_time),
             enabled=user.enabled,
         )
 
     def _rules(self, rules: list[Rule], *place: str | int) -> tuple[PathRule, ...]:
         return tuple(
-            PathRule(path, rule.allow, origin)
-            for path, rule, origin in ruleOrigins(self._loaded, rules, *place)
+            _rule(rule, origin) for _, rule, origin in ruleOrigins(self._loaded, rules, *place)
         )
 
 
-def _admission(section: Admitted) -> Admission:
+def _rule(rule: Rule, origin: str) -> PathRule:
+    return PathRule(rule.path, rule.allow, origin, rule.names)
+
+
+def _first(key: str, *sections: Restricted) -> Any:
+    """What the user says, or else the first of the groups that says anything."""
+    return next((found for each in sections if (found := getattr(each, key)) is not None), None)
+
+
+def _homeMode(*sections: Admitted) -> int | None:
+    """The bits of a home that is made at the first login; L{None}: none is made."""
+    if not _first("create_home", *sections):
+        return None
+    mode = _first("home_mode", *sections)
+    return USUAL_HOME_MODE if mode is None else int(mode)
+
+
+def _admissions(*sections: Restricted) -> tuple[Admission, ...]:
+    found = map(_admission, sections)
+    return tuple(each for each in found if each != Admission())
+
+
+def _admission(section: Restricted) -> Admission:
     return Admission(
         section.expires,
         section.hours,

@@ -31,7 +31,7 @@ from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.quotas import UsageService, quotasOf
 from filehub.config.reloading import Reloadable, ReloadingService
 from filehub.config.sources import buildSource
-from filehub.config.storages import openStorage
+from filehub.config.storages import namesOf, openStorage
 from filehub.config.tftpnames import nameSettings
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
@@ -125,6 +125,7 @@ class _Builder:
             claims=self._claims(service, storages),
             limiting=self._rates.limitsFor,
             templates=self._templates(),
+            naming=namesOf(self._values),
         )
         door = self._portal(realm, stored, logins)
         portal = ThrottledPortal(
@@ -284,6 +285,7 @@ class _Builder:
             accounts=rfc913.accounts,
             generations=rfc913.generations,
             lenientFraming=rfc913.lenient_framing,
+            welcome=rfc913.welcome,
             loginTimeout=limits.login,
             idleTimeout=limits.idle,
             stallTimeout=limits.stall,

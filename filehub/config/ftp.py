@@ -30,6 +30,8 @@ def ftpSettings(values: Configuration, options: FTPListener) -> FTPSettings:
     external = options.external_address or _NOTHING
     settings = FTPSettings(
         banner=options.banner,
+        welcome=options.welcome,
+        messageFile=options.message_file,
         passivePorts=options.passive_ports,
         externalAddress=external.default,
         externalRules=external.rules,
@@ -80,6 +82,8 @@ def virtualHosts(
         own = withProfile(own, host.profile, _written(values, options))
         if host.banner is not None:
             own = replace(own, banner=host.banner)
+        if host.welcome is not None:
+            own = replace(own, welcome=host.welcome)
         accounts = HostPortal(
             portal, root=host.root, prefix=host.user_prefix, anonymous=host.anonymous
         )

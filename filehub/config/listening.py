@@ -16,6 +16,7 @@ from filehub.config.values import (
     CharsetValue,
     Count,
     ExternalValue,
+    FileName,
     ForeignValue,
     FTPCommandName,
     HostName,
@@ -25,6 +26,7 @@ from filehub.config.values import (
     ProfileValue,
     Seconds,
     Section,
+    Text,
     VirtualPathValue,
 )
 from filehub.paths import ROOT
@@ -53,6 +55,8 @@ class FTPListener(Section):
     records: Literal["marks", "literal"] = "marks"
     mode_z: bool = False
     banner: str = "FTP server ready."
+    welcome: Text = ""
+    message_file: FileName = ""
     checksums: bool = True
     disabled_commands: list[FTPCommandName] = []
     tells_version: bool = False
@@ -85,6 +89,7 @@ class FTPHost(Section):
     name: HostName
     aliases: list[HostName] = []
     banner: str | None = None
+    welcome: Text | None = None
     root: VirtualPathValue = ROOT
     user_prefix: str = ""
     anonymous: bool = True
@@ -136,4 +141,5 @@ class RFC913(Section):
     accounts: Literal["none", "optional", "required"] = "none"
     generations: bool = False
     lenient_framing: bool = False
+    welcome: Text = ""
     trusted_proxies: list[NetworkValue] = _LOOPBACK

@@ -12,17 +12,19 @@ import ipaddress
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from filehub.config.listening import FTP, RFC913, TFTP
 from filehub.config.sources import Source
 from filehub.config.values import (
+    Bits,
     CertificateRules,
     Count,
     ForeignValue,
     HoursList,
+    Named,
     NameValue,
     NetworkValue,
     OneTimeSecret,
@@ -72,7 +74,7 @@ class TLS(Section):
     crl: Path | None = None
 
 
-class Mount(Stored):
+class Mount(Named, Stored):
     """A storage and where it appears."""
 
     path: VirtualPathValue
@@ -92,20 +94,31 @@ class Templates(Section):
     suffix: Annotated[str, Field(pattern=r"^\.[A-Za-z0-9._-]+$", max_length=20)] = ".j2"
 
 
-class Rule(Section):
+class Rule(Named):
     """What may be done at and below a path."""
 
     path: VirtualPathValue
     allow: PermissionValue
 
 
-class Admitted(Stored):
-    """When, from where and over what an account may be used."""
+class Restricted(Section):
+    """
+    When, from where and over what an account may be used, and which permission bits its
+    files do not get.
+    """
 
     expires: date | None = None
     hours: HoursList = ()
     networks: list[NetworkValue] = []
     protocols: list[Literal["ftp", "tftp", "rfc913"]] = []
+    umask: Bits | None = None
+
+
+class Admitted(Restricted, Stored):
+    """What users and groups have in common."""
+
+    create_home: bool | None = None
+    home_mode: Bits | None = None
 
 
 class Group(Admitted, Rated):
@@ -136,8 +149,21 @@ class User(Admitted, Rated):
     profile: ProfileValue | None = None
     rule: list[Rule] = []
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fillTemplates(cls, data: Any) -> Any:
+        """C{%u} in the home is the name."""
+        if not isinstance(data, dict):
+            return data
+        home, name = data.get("home"), data.get("name")
+        if not isinstance(home, str) or not isinstance(name, str) or "%u" not in home:
+            return data
+        if name in (".", "..") or "/" in name:
+            raise ValueError(f"found the name {name!r}, which is no name of a directory")
+        return {**data, "home": home.replace("%u", name)}
 
-class Anonymous(Rated):
+
+class Anonymous(Restricted, Rated):
     """The account of those who do not say who they are."""
 
     enabled: bool = False

@@ -18,7 +18,7 @@ from filehub.accounts.lookups import DatabaseSource
 from filehub.accounts.outside import PAMCheck, ProgramCheck, WebCheck
 from filehub.accounts.records import AccountRecord, AccountSource, LoginSource
 from filehub.accounts.sources import CheckedSource
-from filehub.config.values import Section
+from filehub.config.values import Bits, Section
 from filehub.errors import ConfigurationError
 
 #: The keys that each type has to have, and those that it may have.
@@ -43,7 +43,7 @@ _SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
 #: Passwords may go in the clear to this machine only.
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
 #: What accounts that are checked elsewhere have in common.
-_COMMON: Final = frozenset(("type", "groups", "home"))
+_COMMON: Final = frozenset(("type", "groups", "home", "create_home", "home_mode"))
 
 
 class Source(Section):
@@ -70,6 +70,8 @@ class Source(Section):
     headers: dict[str, str] = Field(default={}, repr=False)
     groups: list[str] = []
     home: str = "/"
+    create_home: bool = False
+    home_mode: Bits | None = None
 
     @model_validator(mode="after")
     def _belong(self) -> Source:
@@ -173,7 +175,10 @@ def buildSource(
         if stored.name in (".", ".."):
             # It would be the home of everybody.
             raise ConfigurationError(f"found {stored.name!r}, expected the name of a user")
-        settings = {"home": source.home.replace("%u", stored.name), **stored.settings}
+        usual: dict[str, Any] = {"home": source.home, "home_mode": source.home_mode}
+        if source.create_home:
+            usual["create_home"] = True
+        settings = {**usual, **stored.settings}
         # Groups add up: what everybody is in, and what is said of this one.
         settings["groups"] = [*source.groups, *stored.settings.get("groups", ())]
         return convert(StoredAccount(stored.name, None, settings), place)

@@ -10,8 +10,10 @@ from typing import Any
 
 from zope.interface import implementer
 
-from filehub.config.schema import Mount
+from filehub.accounts.patterns import NamePatterns
+from filehub.config.schema import Configuration, Mount
 from filehub.interfaces import IFileSystem, IStorage
+from filehub.paths import VirtualPath
 from filehub.vfs.bounds import BoundedStorage
 from filehub.vfs.local import LocalTree
 from filehub.vfs.readonly import ReadOnlyFileSystem
@@ -36,6 +38,11 @@ def openStorage(reactor: Any, workers: FileWorkers, mount: Mount) -> IStorage:
     if mount.largest_file is None and not mount.reserve:
         return tree
     return BoundedStorage(tree, reactor.seconds, largest=mount.largest_file, reserve=mount.reserve)
+
+
+def namesOf(values: Configuration) -> dict[VirtualPath, NamePatterns]:
+    """What each mount says of names."""
+    return {mount.path: mount.names or NamePatterns() for mount in values.mount}
 
 
 @implementer(IStorage)

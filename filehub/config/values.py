@@ -16,8 +16,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from filehub.accounts.admission import Hours, parseHours
 from filehub.accounts.certrules import CertificateRule, parseCertificateRule
 from filehub.accounts.codes import isUsableSecret
+from filehub.accounts.patterns import NamePatterns
 from filehub.errors import FileHubError
-from filehub.paths import ROOT, VirtualPath
+from filehub.paths import ROOT, VirtualPath, checkName
 from filehub.permissions import Permission, parsePermissions
 from filehub.protocols.ftp import commands, site
 from filehub.protocols.ftp.charsets import knownCharset
@@ -222,6 +223,29 @@ def _hostName(value: str) -> str:
     return value.lower().removesuffix(".")
 
 
+def _namePattern(value: str) -> str:
+    if not value or len(value) > 255 or "/" in value or "\0" in value:
+        raise ValueError('expected a pattern of one name such as "*.exe", without /')
+    return value
+
+
+def _fileName(value: str) -> str:
+    if value:
+        try:
+            checkName(value)
+        except FileHubError as error:
+            raise ValueError(f"expected the name of a file: {error}") from None
+    return value
+
+
+def _bits(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or not re.fullmatch("0?[0-7]{3}", value):
+        raise ValueError('expected octal digits in quotes such as "027"')
+    return int(value, 8)
+
+
 def _foreign(value: object) -> bool | tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     if isinstance(value, bool):
         return value
@@ -249,6 +273,14 @@ ExternalValue = Annotated[External, BeforeValidator(_external)]
 ForeignValue = Annotated[
     bool | tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(_foreign)
 ]
+NamePattern = Annotated[str, AfterValidator(_namePattern)]
+NamePatternList = Annotated[list[NamePattern], Field(max_length=200)]
+#: Empty for none.
+FileName = Annotated[str, AfterValidator(_fileName)]
+#: Lines for people; empty for none.
+Text = Annotated[str, Field(max_length=4096)]
+#: Permission bits.
+Bits = Annotated[int, BeforeValidator(_bits), Field(ge=0, le=0o777)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Points = Annotated[float, Field(ge=0, le=1000)]
@@ -262,6 +294,24 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False
     )
+
+
+class Named(Section):
+    """A table that says what names are good for."""
+
+    hidden: NamePatternList = []
+    deny_names: NamePatternList = []
+    allow_names: NamePatternList | None = None
+    names_ignore_case: bool = True
+
+    @property
+    def names(self) -> NamePatterns | None:
+        """The patterns; L{None} if there are none."""
+        allow = None if self.allow_names is None else tuple(self.allow_names)
+        found = NamePatterns(
+            tuple(self.hidden), tuple(self.deny_names), allow, self.names_ignore_case
+        )
+        return found or None
 
 
 class Stored(Section):

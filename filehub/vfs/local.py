@@ -185,7 +185,7 @@ class LocalFileSystem(LocalView):
 
     def masked(self, withheld: int) -> LocalFileSystem:
         """See L{ICreationMask.masked}."""
-        return LocalFileSystem(self._tree, self._owner, withheld)
+        return LocalFileSystem(self._tree, self._owner, withheld | self._withheld)
 
     async def resolve(self, path: VirtualPath, *, followFinal: bool = True) -> VirtualPath:
         """See L{IFileSystem.resolve}."""

@@ -223,7 +223,7 @@ class MemoryFileSystem:
 
     def masked(self, withheld: int) -> MemoryFileSystem:
         """See L{ICreationMask.masked}."""
-        return MemoryFileSystem(self.tree, self._owner, withheld)
+        return MemoryFileSystem(self.tree, self._owner, withheld | self._withheld)
 
     def _part(self, path: VirtualPath) -> Node | None:
         return self.tree.parts.get((self._owner, path.parent, path.name))

@@ -23,6 +23,7 @@ from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.hosts import followServerName
+from filehub.protocols.ftp.messages import withText
 from filehub.protocols.ftp.preferences import preferred
 from filehub.protocols.ftp.security import IN_THE_CLEAR, TLS_REQUIRED
 from filehub.protocols.ftp.wire import Reply
@@ -155,7 +156,7 @@ async def _logIn(
     session.attempts = 0
     idle = account.limits.idle
     session.channel.loggedIn(session.listener.settings.idleTimeout if idle is None else idle)
-    return welcome
+    return withText(session.listener.settings.welcome, welcome)
 
 
 def _refused(session: FTPSession) -> Reply:

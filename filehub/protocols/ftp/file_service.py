@@ -15,6 +15,7 @@ from filehub.interfaces import IFileSystem
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.facts import formatTime, splitTime
+from filehub.protocols.ftp.messages import directoryMessage, withText
 from filehub.protocols.ftp.modifying import setModified
 from filehub.protocols.ftp.wire import Reply
 
@@ -43,7 +44,10 @@ async def CDUP(session: FTPSession, argument: str) -> Reply:
 async def _change(session: FTPSession, path: VirtualPath) -> Reply:
     await session.fileSystem.enterDirectory(path)
     session.directory = path
-    return replies.reply(250, f"Directory changed to {path}")
+    reply = replies.reply(250, f"Directory changed to {path}")
+    if not session.listener.settings.messageFile:
+        return reply
+    return withText(await directoryMessage(session, path), reply)
 
 
 async def MKD(session: FTPSession, argument: str) -> Reply:

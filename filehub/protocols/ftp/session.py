@@ -80,6 +80,8 @@ class FTPSession:
     @ivar umask: permission bits that nothing gets that is made here, from SITE UMASK.
     @ivar masked: the account's files, seen like that.
     @ivar client: what the client says it is.
+    @ivar greetedIn: directories whose message was shown; no set of its own while there
+        are none.
     @ivar renameFrom: from RNFR, until the next command.
     @ivar tls: the identity of the encrypted control connection.
     @ivar protects: are data connections encrypted (PROT)?
@@ -113,6 +115,7 @@ class FTPSession:
         "directory",
         "epsvAll",
         "facts",
+        "greetedIn",
         "language",
         "listener",
         "logout",
@@ -147,6 +150,7 @@ class FTPSession:
         self.logout: Any = None
         self.attempts = 0
         self.client = ""
+        self.greetedIn: frozenset[VirtualPath] = frozenset()
         self._running: Running | None = None
         self._queue: list[Command | Malformed] | None = None
         self._closing = False
@@ -362,6 +366,7 @@ class FTPSession:
         logout, self.logout = self.logout, None
         wasLoggedIn, self.account = self.account is not None, None
         self.umask, self.masked = 0, None
+        self.greetedIn = frozenset()
         self.forgetPending()
         if self.data is not None:
             self.data.reset()

@@ -35,6 +35,9 @@ class FTPSettings:
     All times are seconds.
 
     @ivar banner: the text of the 220 greeting; tells no product and no version.
+    @ivar welcome: a text that is shown after the login; empty for none.
+    @ivar messageFile: the name of a file whose text is shown when its directory is
+        entered; empty for none.
     @ivar passivePorts: the ports for passive data connections, never left; L{None}
         for whatever the kernel gives.
     @ivar externalAddress: what the 227 reply tells clients of other networks, for
@@ -91,6 +94,8 @@ class FTPSettings:
     """
 
     banner: str = "FTP server ready."
+    welcome: str = ""
+    messageFile: str = ""
     passivePorts: range | None = None
     externalAddress: str | None = None
     externalRules: Rules = ()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from filehub.protocols.rfc913.session import RFC913Session
 
 _ANONYMOUS: Final = frozenset((b"anonymous", b"ftp", b"guest"))
+#: Of a welcome.
+_MAXIMUM_LINES: Final = 50
 
 # The same for every name: nobody learns here which ones exist.
 _VALID: Final = replies.success("User-id valid, send account and password")
@@ -39,7 +41,7 @@ async def USER(session: RFC913Session, argument: str) -> Reply | None:
     if not name or len(name) > MAXIMUM_USER:
         return replies.failure("Invalid user-id, try again")
     if name.lower() in _ANONYMOUS and await _anonymous(session):
-        return replies.loggedIn(f"{argument} logged in")
+        return _welcomed(session, replies.loggedIn(f"{argument} logged in"))
     known = session.listener.knownUser
     if known is not None and not known(name):
         return await _refused(session, replies.failure("Invalid user-id, try again"))
@@ -107,13 +109,13 @@ async def _tryIn(session: RFC913Session, granted: Reply, wrong: Reply) -> Reply 
         if account is None or policy == "none":
             try:
                 await _logIn(session, ConnectionPassword(user, password, connection))
-                return granted
+                return _welcomed(session, granted)
             except AccountRequired:
                 if account is None:
                     session.password = password
                     return _SEND_ACCOUNT
         await _logIn(session, AccountPassword(user, password, account or b"", connection))
-        return granted
+        return _welcomed(session, granted)
     except (LoginFailed, UnhandledCredentials):
         return await _refused(session, wrong)
 
@@ -139,6 +141,12 @@ async def _logIn(session: RFC913Session, credentials: ICredentials) -> None:
     session.takeUp()
     idle = account.limits.idle
     session.channel.loggedIn(session.listener.settings.idleTimeout if idle is None else idle)
+
+
+def _welcomed(session: RFC913Session, granted: Reply) -> Reply:
+    """The operator's text behind the line that a login has anyway."""
+    text = session.listener.settings.welcome
+    return Reply(granted.code, (*granted.lines, *text.splitlines()[:_MAXIMUM_LINES]))
 
 
 async def _refused(session: RFC913Session, reply: Reply) -> Reply | None:

@@ -25,6 +25,7 @@ class RFC913Settings:
         on, instead of refusing?
     @ivar lenientFraming: does LF end a command as NUL does, for people with netcat?
         Such a listener is not RFC 913 any more: names with LF cannot be asked for.
+    @ivar welcome: a text that follows the line of a successful login; empty for none.
     @ivar strictText: refuse what TYPE A, which is 7-bit ASCII, cannot carry, instead
         of passing bytes with the high bit set.
     @ivar showControls: list names with control characters, these shown as C{\\xNN},
@@ -45,6 +46,7 @@ class RFC913Settings:
     accounts: Accounts = "none"
     generations: bool = False
     lenientFraming: bool = False
+    welcome: str = ""
     strictText: bool = False
     showControls: bool = False
     maximumText: int = 1024 * 1024 * 1024
