@@ -8,6 +8,7 @@ from filehub.attributes import AttributeChanges
 from filehub.errors import AlreadyExists, NotFound, OperationNotSupported
 from filehub.interfaces import IFileSystem
 from filehub.paths import ROOT, VirtualPath
+from filehub.views import ICreationMask
 
 
 async def makeHome(files: IFileSystem, home: VirtualPath, mode: int) -> None:
@@ -29,10 +30,13 @@ async def makeHome(files: IFileSystem, home: VirtualPath, mode: int) -> None:
         except NotFound:
             missing.append(place)
             place = place.parent
+    able = ICreationMask(files, None)
+    # Not even for a moment is it open to others than in the end.
+    shy = files if able is None else able.masked(0o777 & ~mode)
     made = ROOT
     for each in reversed(missing):
         try:
-            await files.makeDirectory(each)
+            await (shy if each == home else files).makeDirectory(each)
             made = each
         except AlreadyExists:
             # Another session was faster; if it is no directory, the next step says so.

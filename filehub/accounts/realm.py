@@ -175,16 +175,17 @@ class FileHubRealm:
         return place
 
     async def _makeHome(self, record: AccountRecord, view: AccountView) -> bool:
-        """Returns whether it is there now."""
+        """Returns whether it is there now.  What went wrong is said once."""
         try:
             await makeHome(view.files, record.home, record.homeMode or 0)
         except FileSystemError as error:
-            self._log.warn(
-                "{account}: its home {home} cannot be made: {error}",
-                account=record.name,
-                home=record.home,
-                error=error,
-            )
+            if not view.lacksHome:
+                self._log.warn(
+                    "{account}: its home {home} cannot be made: {error}",
+                    account=record.name,
+                    home=record.home,
+                    error=error,
+                )
             return False
         self._log.info("{account}: its home {home} was made", account=record.name, home=record.home)
         return True

@@ -141,9 +141,6 @@ class LoginTests(SynchronousTestCase):
             def admit(self, protocol: str, peer: Any, local: Any, **keywords: Any) -> Any:
                 return self
 
-            def pace(self) -> None:
-                """Whenever it likes."""
-
             def loggedIn(self, account: Any) -> None:
                 raise LimitExceeded("Too many sessions of this user.")
 
