@@ -14,9 +14,8 @@ from filehub.permissions import Permission
 class INamePolicy(Interface):
     """
     Of an L{IPermissionPolicy<filehub.interfaces.IPermissionPolicy>} that looks at names.
-    What it says of a path must not get looser when the directories above it, below the
-    place where a rule begins, get other names that are permitted: so a directory may be
-    renamed where the same names are judged in the same way afterwards.
+    Things may be renamed where the same names are judged in the same way afterwards, and
+    nowhere else, as nobody knows what lies in a directory.
     """
 
     def namingBelow(path: VirtualPath) -> tuple[object, ...]:

@@ -298,8 +298,8 @@ class GuardedFileSystem:
             if self._strictestRule(place) != granted:
                 raise self._denial(asked, place, "a stricter rule below it forbids renaming")
         if self._names is not None:
-            naming = self._names.namingBelow(canonical)
-            if naming and naming != self._names.namingBelow(destination):
+            # Neither what is denied gets free, nor what is free where it is denied.
+            if self._names.namingBelow(canonical) != self._names.namingBelow(destination):
                 raise self._denial(source, canonical, "other names are denied at the new place")
         mayReplace = after & (P.DELETE | P.STORE) and not self._isDropBox(destination)
         try:
