@@ -6,7 +6,8 @@ Theory of operation
 
 Failures are counted for the pair of address (an IPv6 client's /64, for it owns all of
 that) and user name, over all protocols together.  The answer to a failure is held back,
-longer with each.  Holding back is a delayed call: nothing blocks, and clients that log in
+longer with each, and always for so long that it does not tell how long the check took.
+Holding back is a delayed call: nothing blocks, and clients that log in
 rightly are never delayed.  Each failure also costs the address points; with too many of
 them it is banned (see L{filehub.accounts.bans}): then sessions that are still there are
 not asked any more.
@@ -154,9 +155,10 @@ class ThrottledPortal:
     ) -> _Login:
         user = decodeName(getattr(credentials, "username", ANONYMOUS_NAME.encode()))
         address = _group(mind.peer.host)
+        started = self._clock.seconds()
         refusal = self.bans.refusalFor(mind.peer.host)
         if refusal is not None:
-            await self._refuse(mind, user, refusal, address)
+            await self._refuse(mind, user, refusal, address, started)
         try:
             result: _Login = await self._ask(credentials, mind, interfaces)
         except (AccountRequired, PasswordRequired, CancelledError):
@@ -170,18 +172,18 @@ class ThrottledPortal:
             if ICertificate.providedBy(credentials):
                 raise
             points = self.bans.settings.points.badPassword
-            await self._refuse(mind, user, str(error) or "refused", address, points)
+            await self._refuse(mind, user, str(error) or "refused", address, started, points)
         except (CheckOverloaded, NotAdmitted, _TooLate) as error:
-            await self._refuse(mind, user, str(error), address)
+            await self._refuse(mind, user, str(error), address, started)
         except LoginFailed as error:
             prices = self.bans.settings.points
             isUnknown = isinstance(error, UnknownUser)
             points = prices.unknownUser if isUnknown else prices.badPassword
-            await self._refuse(mind, user, str(error) or "refused", address, points)
+            await self._refuse(mind, user, str(error) or "refused", address, started, points)
         except Exception:
             self._log.failure("a login could not be checked")
             reason = "the login could not be checked"
-            await self._refuse(mind, user, reason, address)
+            await self._refuse(mind, user, reason, address, started)
         self._pairs.forget((address, user))
         if self._sink is not None:
             self._sink.emit(LoggedIn(mind, result[1].name if hasattr(result[1], "name") else user))
@@ -210,11 +212,14 @@ class ThrottledPortal:
         user: str,
         reason: str,
         address: object,
+        started: float,
         points: float | None = None,
     ) -> NoReturn:
         """
         Count, tell, wait, and fail.
 
+        @param started: when the login began.  The answer comes a whole number of delays after
+            that: how long the check took, which may depend on the name, is not told.
         @param points: what it costs the address; L{None}: it is no failure of the client.
         """
         settings = self._settings
@@ -228,8 +233,9 @@ class ThrottledPortal:
         doublings = max(0, self._pairs.count((address, user), now) - 1)
         delay = min(settings.longestDelay, settings.delay * 2**doublings)
         if delay:
+            wait = max(0.0, delay - (now - started) % settings.delay)
             waiting: Deferred[None] = Deferred(lambda _: call.cancel())
-            call = self._clock.callLater(delay, waiting.callback, None)
+            call = self._clock.callLater(wait, waiting.callback, None)
             await waiting
         raise UnauthorizedLogin
 

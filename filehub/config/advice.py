@@ -12,6 +12,7 @@ from typing import Final
 
 from filehub.config.listeners import isProxied
 from filehub.config.loading import LoadedConfiguration, dotted, isReachable
+from filehub.permissions import READ_ONLY
 
 #: Descriptors of a session at work: control, passive port, data connection, file.
 _PER_SESSION: Final = 4
@@ -27,6 +28,7 @@ def adviceOn(loaded: LoadedConfiguration) -> list[str]:
         *_descriptors(loaded),
         *_exposed(loaded),
         *_pointlessRules(loaded),
+        *_writingStrangers(loaded),
     ]
 
 
@@ -115,6 +117,14 @@ def _exposed(loaded: LoadedConfiguration) -> Iterator[str]:
                 continue
             if path.absolute().is_relative_to(mount.source):
                 yield f"{path} lies in {mount.source}, which is served as {mount.path}"
+
+
+def _writingStrangers(loaded: LoadedConfiguration) -> Iterator[str]:
+    anonymous = loaded.values.anonymous
+    for index, rule in enumerate(anonymous.rule):
+        if anonymous.enabled and rule.allow & ~READ_ONLY:
+            place = loaded.originOf(("anonymous", "rule", index))
+            yield f"{place}: anonymous clients may change what is in {rule.path}"
 
 
 def _pointlessRules(loaded: LoadedConfiguration) -> Iterator[str]:

@@ -133,6 +133,20 @@ class ThrottleTests(SynchronousTestCase):
         for _ in range(2000):
             self.assertLessEqual(self.delayOf(self.login()), 3.0)
 
+    def test_timeOfTheCheck(self) -> None:
+        """
+        Whether a checker answers at once, or asks somebody far away first, cannot be
+        told from when the refusal comes.
+        """
+        for taken, whole in ((0.0, 1.0), (0.3, 1.0), (0.999, 1.0), (1.4, 2.0), (7.25, 8.0)):
+            self.portal = self.newPortal()
+            answer: Deferred[bytes] = Deferred()
+            self.checker.answer = lambda answer=answer: answer
+            attempt = self.login()
+            self.clock.advance(taken)
+            answer.errback(UnauthorizedLogin("wrong password"))
+            self.assertAlmostEqual(taken + self.delayOf(attempt), whole)
+
     def test_noDelay(self) -> None:
         """With a delay of 0 the refusal comes at once."""
         self.portal = self.newPortal(delay=0.0)

@@ -105,6 +105,17 @@ class AdviceTests(SynchronousTestCase):
         (line,) = self.advice()
         self.assertIn(f"{self.path} lies in", line)
 
+    def test_writingStrangers(self) -> None:
+        """T-A10: anonymous clients that may do more than read, with the line that says so."""
+        rule = "[[anonymous.rule]]\npath = '/srv/%s'\nallow = '%s'\n"
+        rules = rule % ("pub", "elr") + rule % ("incoming", "elw")
+        (line,) = self.advice(f"[anonymous]\nenabled = true\n{rules}")
+        self.assertEqual(
+            line.removeprefix(str(self.path)),
+            ":9: anonymous clients may change what is in /srv/incoming",
+        )
+        self.assertEqual(self.advice(f"[anonymous]\n{rules}"), [])
+
     def test_rules(self) -> None:
         """Rules for places that do not exist, with their lines; those above a mount do."""
         rule = "[[%s.rule]]\npath = '%s'\nallow = 'r'\n"
