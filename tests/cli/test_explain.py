@@ -107,6 +107,21 @@ class ExplainTests(SynchronousTestCase):
             ),
         )
 
+    def test_names(self) -> None:
+        """The pattern that denies a name, and the rule that it belongs to."""
+        text = self.file.read_text()
+        self.file.write_text(
+            text.replace('allow = "elr"\n', 'allow = "elr"\ndeny_names = ["*.exe"]\n', 1)
+        )
+        self.assertEqual(
+            self.ask("ann@10.1.1.1", "RETR", "/file/Setup.exe"),
+            (
+                6,
+                "ann may not RETR /file/Setup.exe: needs r at /file/Setup.exe: rule / allow elr"
+                f" ({self.file}:18): deny_names '*.exe' matches 'Setup.exe'",
+            ),
+        )
+
     def test_notAdmitted(self) -> None:
         """What is in the way before any rule is."""
         for arguments, expected in (

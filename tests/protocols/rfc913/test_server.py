@@ -517,3 +517,14 @@ class GreetingTests(SynchronousTestCase):
                 b"",
             ],
         )
+
+
+class WelcomeTests(SynchronousTestCase):
+    """C{welcome}"""
+
+    def test_welcome(self) -> None:
+        """It follows the line of a login, and cannot end the reply."""
+        peer = Peer(RFC913Settings(hostName="mit", welcome="Hello\0-no\nbye"))
+        peer.say("USER mkl")
+        self.assertEqual(peer.say("PASS foo"), b"! Logged in\r\nHello?-no\r\nbye\0")
+        self.assertNotIn(b"Hello", peer.say("PASS foo"))
