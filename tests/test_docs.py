@@ -23,6 +23,14 @@ RFC913_COMMANDS = (
     "SEND", "STOP", "STOR", "SIZE",
 )  # fmt: skip
 
+#: RFC 959 section 4.2, 1639, 2228 section 5, 2428, 3659 and 4217.
+FTP_REPLIES = {
+    110, 120, 125, 150, 200, 202, 211, 212, 213, 214, 215, 220, 221, 225, 226, 227, 228, 229, 230,
+    232, 234, 235, 250, 257, 331, 332, 334, 335, 336, 350, 421, 425, 426, 431, 450, 451, 452, 500,
+    501, 502, 503, 504, 521, 522, 530, 532, 533, 534, 535, 536, 537, 550, 551, 552, 553, 554, 631,
+    632, 633,
+}  # fmt: skip
+
 
 def read(name: str) -> str:
     """A file of the source, or a skip where only an installation is."""
@@ -79,6 +87,15 @@ class CoverageTests(SynchronousTestCase):
                 for code in re.findall(r"(?:reply|Reply)\(\s*([0-9]{3}),", path.read_text())
             }
         self.assertEqual(used - codes, set())
+
+    def test_everyReplyOfTheRFCs(self) -> None:
+        """Each code that an RFC defines is sent, or has a reason why not, and not both."""
+        sent, _, never = read("docs/ftp-replies.rst").partition("\nCodes that are never sent\n")
+        listed = {int(code) for code in re.findall(r"(?m)^([1-6][0-9]{2}) .*``tests\.", sent)}
+        rows = re.findall(r"(?m)^([1-6][0-9]{2}(?:, [1-6][0-9]{2})*) ", never)
+        missing = {int(code) for row in rows for code in row.split(", ")}
+        self.assertEqual(FTP_REPLIES - listed - missing, set())
+        self.assertEqual(listed & missing, set())
 
     def test_everyRFC913Command(self) -> None:
         """Every command of RFC 913 has a line."""

@@ -117,6 +117,7 @@ class CertificateTests(TLSTestCase):
             return False
 
         until(refused, "the new list is used")
+        until(lambda: "was revoked" in self.site.daemon.log(), "the log says so")
         self.shown(self.eve)
 
     def test_authorityNames(self) -> None:

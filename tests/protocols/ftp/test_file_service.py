@@ -13,7 +13,8 @@ from filehub.accounts.guard import GuardedFileSystem
 from filehub.attributes import AttributeChanges
 from filehub.errors import OperationNotSupported
 from filehub.paths import ROOT
-from filehub.protocols.ftp.commands import COMMANDS
+from filehub.protocols.ftp.commands import COMMANDS, GENERAL_FEATURES
+from filehub.protocols.ftp.settings import FTPSettings
 from tests.accounts.doubles import policy
 from tests.protocols.ftp.doubles import Client, finalCodes
 
@@ -279,6 +280,33 @@ class InformationTests(FileServiceTests):
             b"MLST type*;size*;modify*;perm*;unique*;UNIX.mode*;UNIX.owner*;UNIX.group*;", b"UTF8",
         ):  # fmt: skip
             self.assertIn(b" " + feature, lines)
+
+    def test_truthfulFeatures(self) -> None:
+        """FEAT has a line for each extension that HELP has, and no other, however it is set."""
+        for settings in (
+            FTPSettings(),
+            FTPSettings(tls="optional", allowCCC=True, allowFXP=True, deflate=True),
+            FTPSettings(tls="required", active=False, checksums=False),
+            FTPSettings(disabled=frozenset(("EPSV", "MLST", "REST", "SITE CHMOD", "HOST"))),
+            FTPSettings(announceUTF8=False, charset="iso8859-1"),
+        ):
+            client = Client(settings)
+            words = client.say("HELP").decode().split()
+            wanted = {
+                spec.feature for spec in COMMANDS if spec.feature is not None and spec.verb in words
+            } | set(GENERAL_FEATURES)
+            for feature, isOn in (
+                ("MODE Z", settings.deflate),
+                ("CCC", settings.allowCCC),
+                ("UTF8", settings.charset is None and settings.announceUTF8),
+            ):
+                if not isOn:
+                    wanted.discard(feature)
+            lines = client.say("FEAT").decode().split("\r\n")[1:-2]
+            told = {line.strip() for line in lines}
+            self.assertEqual(
+                {each.split()[0] for each in told}, {each.split()[0] for each in wanted}, settings
+            )
 
     def test_help(self) -> None:
         """HELP names every enabled command, HELP with a command explains it."""
