@@ -231,15 +231,6 @@ class ListFormatter:
             lines.append(f"{head}{size:>8} {date} {shown}\r\n")
         return encodeLines("".join(lines))
 
-    def heading(self, directory: str, first: bool) -> bytes:
-        """
-        What introduces a directory of a recursive listing.
-
-        @param first: whether nothing was listed before.
-        """
-        gap = "" if first else "\r\n"
-        return encodeLines(f"{gap}{printableName(directory)}:\r\n")
-
     @staticmethod
     def _mark(attributes: FileAttributes) -> str:
         if attributes.isDirectory:

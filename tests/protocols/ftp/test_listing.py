@@ -303,12 +303,6 @@ class ListTests(SynchronousTestCase):
             [b"-rw-r--r--", b"drw-r--r--", b"-rw-------", b"-rw-r--r--", b"lrw-r--r--", b""],
         )
 
-    def test_heading(self) -> None:
-        """Directories of a recursive listing are named."""
-        formatter = ListFormatter(NOW)
-        self.assertEqual(formatter.heading(".", True), b".:\r\n")
-        self.assertEqual(formatter.heading("a\rb", False), b"\r\na?b:\r\n")
-
     def test_emptyPage(self) -> None:
         """Nothing gives nothing."""
         self.assertEqual(self.line(), b"")
