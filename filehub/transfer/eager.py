@@ -35,6 +35,20 @@ def begin(
     return rest.addCallbacks(done, lambda failure: failed(failure.value))
 
 
+def start(coroutine: Coroutine[Any, Any, _T]) -> Deferred[_T] | None:
+    """
+    Run a coroutine of which nothing matters but its end.
+
+    @return: L{None} if that has come.
+    @raise Exception: what it raises before it first has to wait.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration:
+        return None
+    return Deferred.fromCoroutine(_finish(_Suspended(coroutine, awaited)))
+
+
 async def _finish(suspended: _Suspended[_T]) -> _T:
     return await suspended
 
@@ -61,4 +75,4 @@ class _Suspended(Generic[_T]):
                 return result
 
 
-__all__ = ["begin"]
+__all__ = ["begin", "start"]

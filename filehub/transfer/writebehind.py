@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from filehub.errors import FileHubError, OperationNotSupported
 from filehub.interfaces import IDescriptorBacked, IWriteHandle
+from filehub.transfer.eager import start
 
 #: Bytes that are worth a write.
 STEP: Final = 256 * 1024
@@ -69,8 +70,8 @@ class WriteBehind:
             return
         if length > _ZEROS:
             raise OperationNotSupported(None, "files have no holes here")
-        for start in range(0, length, STEP):
-            await self.add(bytes(min(STEP, length - start)))
+        for offset in range(0, length, STEP):
+            await self.add(bytes(min(STEP, length - offset)))
 
     async def end(self) -> None:
         """The file ends here, be it with a hole."""
@@ -103,7 +104,7 @@ class WriteBehind:
         self._size = 0
         self._skipped = False
         position, self._position = self._position, self._position + len(data)
-        self._pending = Deferred.fromCoroutine(self._target.writeAt(position, data))
+        self._pending = start(self._target.writeAt(position, data))
 
     async def _settle(self) -> None:
         pending = self._pending

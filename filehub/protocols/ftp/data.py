@@ -331,6 +331,8 @@ class DataChannels:
         if self._listener is None:
             raise ConnectFailed("no data connection: use PASV, EPSV, PORT or EPRT first")
         waiting = self._waiting = Deferred(self._waitCancelled)
+        # Most clients have connected by now, which the reactor would tell in its next turn.
+        self._listener.doRead()
         return await waiting
 
     async def _connect(self, host: str, port: int) -> SocketStream:

@@ -97,8 +97,10 @@ class PassivePorts:
                         break
                     refused.discard(former)
                     port, former = former, None
+                isBound = False
                 try:
                     sock.bind(socketAddress(host, port)[1])
+                    isBound = True
                     sock.listen(BACKLOG)
                 except OSError as error:
                     if error.errno not in (errno.EADDRINUSE, errno.EACCES):
@@ -106,9 +108,10 @@ class PassivePorts:
                             f"cannot listen for the data connection: {error.strerror}"
                         ) from None
                     refused.add(port)
-                    # Once bound, a socket cannot be bound again.
-                    sock.close()
-                    sock = self._newSocket(host)
+                    if isBound:
+                        # It cannot be bound again.
+                        sock.close()
+                        sock = self._newSocket(host)
                 else:
                     taken.add(port)
                     self._taken[host] = taken
