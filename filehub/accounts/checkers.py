@@ -10,7 +10,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
-from twisted.cred.credentials import IAnonymous, ICredentials, IUsernamePassword
+from twisted.cred.credentials import (
+    IAnonymous,
+    ICredentials,
+    IUsernamePassword,
+    UsernamePassword,
+)
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -82,6 +87,12 @@ class PasswordChecker:
         return Deferred.fromCoroutine(self._check(credentials))
 
     async def _check(self, credentials: Any) -> bytes:
+        if isinstance(credentials.username, str):
+            # Twisted's own FTP server decodes what it reads.
+            credentials = UsernamePassword(
+                credentials.username.encode("utf-8", "surrogateescape"),
+                credentials.password.encode("utf-8", "surrogateescape"),
+            )
         name, password = credentials.username, credentials.password
         if len(name) > MAXIMUM_NAME or b"\0" in name or not isAcceptable(password):
             raise UnauthorizedLogin("unacceptable name or password")
