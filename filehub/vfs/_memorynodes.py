@@ -36,6 +36,7 @@ class Node:
 
     @ivar children: of a directory.
     @ivar target: of a link.
+    @ivar isRemoved: of a directory; what was opened in it has no place any more.
     """
 
     def __init__(self, type: FileType, number: int, now: float, content: bytes = b"") -> None:
@@ -47,6 +48,7 @@ class Node:
         self.content = content
         self.children: dict[str, Node] = {}
         self.target = ""
+        self.isRemoved = False
 
     def attributes(self) -> FileAttributes:
         """What may be known of it."""
@@ -166,6 +168,8 @@ class MemoryWriteHandle:
         return self._publish()
 
     def _requireTarget(self) -> None:
+        if self._directory.isRemoved:
+            raise NotFound(self._path)
         there = self._directory.children.get(self._path.name)
         if there is not None:
             if not self._replace:

@@ -108,6 +108,8 @@ class QuotaWriteHandle:
         finally:
             claim.release()
             self._fileSystem.ended(self._upload)
+            if claim.path != self._upload.path:
+                await self._fileSystem.lookForPart(self._upload.owner, self._upload.path)
 
     def _published(self, attributes: FileAttributes) -> None:
         upload = self._upload

@@ -11,7 +11,8 @@ account's older one, if nothing is published; or it leaves nothing.  Whatever th
 what is there afterwards is never more than the larger of
 
   - what is there now: the published file and all parts;
-  - the sum, over all accounts, of the larger of its part and its uploads.
+  - the sum, over all accounts, of the larger of its part and its uploads; and of the
+    published file, while a part is being continued in its place.
 
 That is what a claim holds.  So a file can be replaced without room for both, and yet no
 two uploads share the room that one of them will need.
@@ -35,15 +36,18 @@ class Upload:
     """
     One that is going on.
 
+    @ivar path: where it began; a part of it is kept under this name, even if the
+        directory has been renamed since.
     @ivar size: how long its file is by now.
     @ivar resumes: does it go on with its account's part?
     """
 
-    __slots__ = ("claim", "owner", "resumes", "size")
+    __slots__ = ("claim", "owner", "path", "resumes", "size")
 
     def __init__(self, claim: Claim, owner: str) -> None:
         self.claim = claim
         self.owner = owner
+        self.path = claim.path
         self.size = 0
         self.resumes = False
 
@@ -118,9 +122,13 @@ class Claim:
             nbytes[owner] = max(nbytes.get(owner, 0), sum(own))
             nfiles[owner] = max(nfiles.get(owner, 0), len(own))
         there = self._there()
+        beside = (0, 0)
+        if self.published is not None and any(upload.resumes for upload in uploads):
+            # A part grows in its place, beside what is published.
+            beside = self.published, 1
         return (
-            max(0, sum(nbytes.values()) - there[0]),
-            max(0, sum(nfiles.values()) - there[1]),
+            max(0, sum(nbytes.values()) + beside[0] - there[0]),
+            max(0, sum(nfiles.values()) + beside[1] - there[1]),
         )
 
     def hold(self) -> None:
@@ -130,6 +138,19 @@ class Claim:
         @raise QuotaExceeded:
         """
         self._reservation.hold(*self._held())
+
+    def holdWithoutFile(self) -> None:
+        """
+        The published file is about to go elsewhere: uploads that would have come in its
+        place will need room of their own.
+
+        @raise QuotaExceeded:
+        """
+        published, self.published = self.published, None
+        try:
+            self.hold()
+        finally:
+            self.published = published
 
     def begin(self, owner: str) -> Upload:
         """
@@ -245,8 +266,11 @@ class Claims:
         return any(each.isWithin(path) for each in self._claims)
 
     def moved(self, source: VirtualPath, target: VirtualPath) -> None:
-        """A directory was renamed: uploads into it go where it is now."""
-        for path in [each for each in self._claims if each.isWithin(source)]:
+        """
+        A directory was renamed: uploads into it go where it is now.  One that was to
+        come in its very place does not.
+        """
+        for path in [each for each in self._claims if each != source and each.isWithin(source)]:
             claim = self._claims.pop(path)
             claim.path = path.relativeTo(source).below(target)
             self._claims[claim.path] = claim

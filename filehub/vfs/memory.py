@@ -322,6 +322,7 @@ class MemoryFileSystem:
         if node.children:
             raise DirectoryNotEmpty(path)
         parent.remove(path.name, self.tree.clock())
+        node.isRemoved = True
 
     async def removeFile(self, path: VirtualPath) -> None:
         """See L{IFileSystem.removeFile}."""

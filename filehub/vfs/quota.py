@@ -116,7 +116,13 @@ class QuotaFileSystem(ForwardingFileSystem):
             reservation.settle(0, 1, 0, 0)
 
     async def removeDirectory(self, path: VirtualPath) -> None:
-        """See L{IFileSystem.removeDirectory}."""
+        """
+        See L{IFileSystem.removeDirectory}.
+
+        @raise PermissionDenied: a directory with a quota, on it or below it.
+        """
+        if self._ledger.divides(path):
+            raise PermissionDenied(path, "a quota is kept there")
         if not self._ledger.governs(path):
             await self.inner.removeDirectory(path)
             return
@@ -176,7 +182,14 @@ class QuotaFileSystem(ForwardingFileSystem):
             size = old.published
             if size is not None:
                 room.hold(max(0, size - (new.published or 0)), int(new.published is None))
-            await self.inner.rename(source, target, replace=replace)
+            if old.uploads and old is not new:
+                old.holdWithoutFile()
+            try:
+                await self.inner.rename(source, target, replace=replace)
+            except BaseException:
+                if old.uploads:
+                    old.hold()
+                raise
             if old is not new:
                 room.hold(0, 0)
                 new.settle(size)
@@ -262,6 +275,12 @@ class QuotaFileSystem(ForwardingFileSystem):
         """An upload is over and settled."""
         upload.claim.drop(upload)
         self._claims.leave(upload.claim)
+
+    async def lookForPart(self, owner: str, path: VirtualPath) -> None:
+        """Count what a broken upload left under a name whose directory moved away."""
+        if self._ledger.governs(path):
+            async with self._changing(path) as claim:
+                claim.settle(claim.published, (owner, await self._measure.partSize(owner, path)))
 
     async def copy(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
         """See L{IServerSideCopy.copy}."""

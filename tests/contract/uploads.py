@@ -304,6 +304,18 @@ class PartialContract(ContractCase):
         self.assertEqual(handle.position, 0)
         await handle.abort()
 
+    async def test_directoryIsRemoved(self) -> None:
+        """An upload whose directory is gone is published nowhere, and says so."""
+        storage = self.makeStorage()
+        alice, bob = storage.viewFor("alice"), storage.viewFor("bob")
+        await alice.makeDirectory(at("d"))
+        handle = await alice.openForWriting(at("d/f"), REPLACE)
+        await handle.writeAt(0, b"content")
+        await alice.removeDirectory(at("d"))
+        await self.assertRaisesLater(NotFound, handle.commit())
+        await alice.makeDirectory(at("d"))
+        self.assertEqual(await names(bob, "d"), [])
+
     async def test_partsArePerDirectory(self) -> None:
         """One name in two directories is two parts."""
         alice = self.makeFileSystem()
