@@ -17,12 +17,14 @@ from tests.integration.harness import (
     boundPorts,
     daemonEnvironment,
     freePort,
+    hashPassword,
     until,
 )
 from tests.integration.rawftp import RawFTP, drain
 from tests.integration.rawtftp import RawTFTP, TFTPError
 
 EXAMPLE = SOURCE / "examples" / "embed_ftp_tftp.py"
+FILE_EXAMPLE = SOURCE / "examples" / "embed_password_file.py"
 SITE_EXAMPLE = SOURCE / "examples" / "embed_site_command.py"
 
 
@@ -71,6 +73,35 @@ class EmbeddingTests(ClientTestCase):
         lines = Path(EXAMPLE).read_text().splitlines()
         self.assertLess(len(lines), 45)
         self.assertLess(sum(bool(line.strip()) for line in lines), 40)
+
+
+class PasswordFileTests(ClientTestCase):
+    """An FTP server over one of Twisted's own checkers."""
+
+    def test_login(self) -> None:
+        """Who is in the file may read, and nobody else may do anything."""
+        if not FILE_EXAMPLE.exists():
+            raise SkipTest("the examples are not here: not a copy of the source")
+        (self.local / "site").mkdir()
+        (self.local / "site/file").write_bytes(b"hello")
+        users, port = self.local / "users", freePort()
+        users.write_text(f"ada:{hashPassword('lovelace')}\n")
+        with (self.local / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, FILE_EXAMPLE, users, self.local / "site", str(port)],
+                env=daemonEnvironment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.terminate)
+        until(lambda: port in boundPorts("tcp"), "the example listens", PATIENCE)
+        with RawFTP(port).login("ada", "lovelace") as reader:
+            self.assertEqual(reader.retrieve("RETR file"), b"hello")
+            self.assertEqual(reader.command("DELE file").code, 550)
+        for name, password in (("ada", "wrong"), ("eve", "lovelace")):
+            with RawFTP(port) as stranger:
+                stranger.expect(331, f"USER {name}")
+                self.assertEqual(stranger.command(f"PASS {password}").code, 530)
+        self.assertIsNone(TROUBLE.search((self.local / "log").read_text()))
 
 
 class SiteCommandTests(ClientTestCase):
