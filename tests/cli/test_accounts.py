@@ -183,6 +183,11 @@ class ImportTests(DatabaseCase):
         self.take("puredb", f"ann:{self.BCRYPT}:1000:1000::/home/ann/./::::::::::::\n")
         self.assertEqual(self.stored("ann").password, self.BCRYPT)
 
+    def test_authUserFile(self) -> None:
+        """ProFTPD's lines begin as htpasswd's do."""
+        self.take("htpasswd", f"ann:{self.BCRYPT}:1000:1000:Ann:/home/ann:/bin/false\n")
+        self.assertEqual(self.stored("ann").password, self.BCRYPT)
+
     def test_again(self) -> None:
         """What exists stays, unless it is to be replaced."""
         self.run_("user", "add", "ann", "--no-password", "--set", "home=/h")
