@@ -32,6 +32,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -53,26 +54,41 @@ _CONNECTION: Final = {errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOT
 _oneByte = bytearray(1)
 
 
+def _waits() -> int:
+    """How often this thread has slept: to be out of turn on a busy CPU is no sleep."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
 class _StopLoss:
-    """Whether a call that cannot be known to be quick may be made here."""
+    """
+    Whether a call that cannot be known to be quick may be made here.  One that took long
+    and never slept waited for other processes, not for the disk.
+    """
 
     # Well above what a busy machine makes of a call; a throttled one takes up to 0.2.
     LIMIT: Final = 0.02
     REST: Final = 10.0
 
-    __slots__ = ("_resumes",)
+    __slots__ = ("_began", "_resumes", "_waits")
 
     def __init__(self) -> None:
         self._resumes = 0.0
+        self._began = 0.0
+        self._waits = 0
 
     @property
     def open(self) -> bool:
         return not self._resumes or time.monotonic() >= self._resumes
 
-    def spent(self, began: float) -> bool:
-        """Something that began then has ended.  True: it took too long."""
+    def begin(self) -> None:
+        """The call is made now."""
+        self._waits = _waits()
+        self._began = time.monotonic()
+
+    def spent(self) -> bool:
+        """It has ended.  True: it took too long."""
         now = time.monotonic()
-        if now - began <= self.LIMIT:
+        if now - self._began <= self.LIMIT or _waits() == self._waits:
             return False
         self._resumes = now + self.REST
         return True
@@ -178,7 +194,8 @@ async def sendFile(
         sock = stream.kernelSocket
         if sock is None:
             raise PeerGone
-        began = time.monotonic() if betting else 0.0
+        if betting:
+            _reading.begin()
         try:
             sent = os.sendfile(sock.fileno(), descriptor, offset, stop - offset)
         except BlockingIOError:
@@ -196,7 +213,7 @@ async def sendFile(
         progress.nbytes += sent
         if allowed is not None:
             allowed.use(sent)
-        if betting and _reading.spent(began):
+        if betting and _reading.spent():
             return offset
         if offset < end:
             progress.watch(stream)
@@ -290,7 +307,7 @@ async def _splice(
                 progress.nbytes += got
                 _pipe.drain()
                 raise
-        began = time.monotonic()
+        _writing.begin()
         left = got
         try:
             while left:
@@ -303,7 +320,7 @@ async def _splice(
             return Received(position, False, _pipe.drain())
         position += got
         progress.nbytes += got
-        if _writing.spent(began) and position != end:
+        if _writing.spent() and position != end:
             return Received(position, False)
         turn += got
         if turn >= _STEP and position != end:

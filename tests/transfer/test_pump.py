@@ -8,6 +8,8 @@ import os
 import resource
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
+from itertools import count
 from typing import Any
 
 from twisted.internet import reactor
@@ -442,6 +444,7 @@ class KernelSendTests(SendCases, PumpCase):
         self.assertEqual((report.path, handle.reads), ("kernel", 0))
         self.ours, self.theirs = streamPair()
         self.patch(_kernel._StopLoss, "LIMIT", -1.0)
+        self.patch(_kernel, "_waits", partial(next, count()))
         report, got = await self.both(send(handle, self.ours))
         self.assertTrue(got == data)
         self.assertGreater(handle.reads, 20)
@@ -538,6 +541,7 @@ class KernelReceiveTests(ReceiveCases, PumpCase):
         """After one slow write everything goes through the handle, also for the next."""
         data = content(8 * MIB)
         self.patch(_kernel._StopLoss, "LIMIT", -1.0)
+        self.patch(_kernel, "_waits", partial(next, count()))
         target = self.target()
         await self.both(data, receive(self.ours, target))
         self.assertTrue(target.stored() == data)
@@ -547,6 +551,16 @@ class KernelReceiveTests(ReceiveCases, PumpCase):
         report = await self.both(data, receive(self.ours, target))
         self.assertTrue(target.stored() == data)
         self.assertEqual(report.path, "copy")
+
+    async def test_busyProcessor(self) -> None:
+        """A write that was slow because others had the processor says nothing of the disk."""
+        data = content(8 * MIB)
+        self.patch(_kernel._StopLoss, "LIMIT", -1.0)
+        self.patch(_kernel, "_waits", lambda: 5)
+        target = self.target()
+        report = await self.both(data, receive(self.ours, target))
+        self.assertTrue(target.stored() == data)
+        self.assertEqual((report.path, len(target.writes)), ("kernel", 1))
 
     async def test_severalAtOnce(self) -> None:
         """Uploads that share the pipe do not mix."""
