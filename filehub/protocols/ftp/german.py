@@ -12,6 +12,9 @@ from typing import Final
 
 REPLIES: Final = {
     "ABOR successful.": "ABOR ausgeführt.",
+    "A time, YYYYMMDDHHMMSS, and a path are needed.": (
+        "Nötig sind eine Zeit, JJJJMMTThhmmss, und ein Pfad."
+    ),
     "ALLO takes a size.": "ALLO braucht eine Größe.",
     "Account required.": "Ein Konto (ACCT) wird verlangt.",
     "After EPSV ALL only EPSV is accepted.": "Nach EPSV ALL ist nur noch EPSV erlaubt.",
@@ -73,9 +76,6 @@ REPLIES: Final = {
     "MFF takes facts, each with = and ;, a space and a path.": (
         "MFF braucht Angaben, jede mit = und ;, ein Leerzeichen und einen Pfad."
     ),
-    "MFMT takes a time, YYYYMMDDHHMMSS, and a path.": (
-        "MFMT braucht eine Zeit, JJJJMMTThhmmss, und einen Pfad."
-    ),
     "MMD5 takes a few paths with commas between them.": (
         "MMD5 braucht einige Pfade mit Kommas dazwischen."
     ),
@@ -129,6 +129,7 @@ REPLIES: Final = {
     "Status:": "Auskunft:",
     "Structure is not known.": "Diese Struktur ist unbekannt.",
     "Structure set to {}.": "Struktur ist {}.",
+    "TLS has begun already.": "TLS hat bereits begonnen.",
     "TLS is required here: say AUTH TLS first.": "TLS wird hier verlangt: zuerst AUTH TLS senden.",
     "TYPE L 32 needs STRU P.": "TYPE L 32 braucht STRU P.",
     "That SITE command changes nothing here.": "Dieser SITE-Befehl bewirkt hier nichts.",
@@ -146,7 +147,6 @@ REPLIES: Final = {
     "That language is not spoken here.": "Diese Sprache wird hier nicht gesprochen.",
     "That much has no place here at all.": "So viel hat hier überhaupt keinen Platz.",
     "The TLS handshake took too long.": "Der Aufbau von TLS hat zu lange gedauert.",
-    "The connection is encrypted already.": "Die Verbindung ist bereits verschlüsselt.",
     "The control connection stays encrypted.": "Die Steuerverbindung bleibt verschlüsselt.",
     "The end lies before the start.": "Das Ende liegt vor dem Anfang.",
     "The fact {} cannot be set here.": "Die Angabe {} lässt sich hier nicht setzen.",

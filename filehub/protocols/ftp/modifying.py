@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MODE: Final = re.compile(r"[0-7]{3,4}")
 
-_NO_TIME: Final = replies.reply(501, "MFMT takes a time, YYYYMMDDHHMMSS, and a path.")
+_NO_TIME: Final = replies.reply(501, "A time, YYYYMMDDHHMMSS, and a path are needed.")
 _NO_FACTS: Final = replies.reply(501, "MFF takes facts, each with = and ;, a space and a path.")
 _NEVER_CREATED: Final = replies.reply(504, "The time of creation cannot be set here.")
 

@@ -30,7 +30,7 @@ _log: Final = Logger()
 _MECHANISMS: Final = {"TLS": False, "TLS-C": False, "SSL": True, "TLS-P": True}
 
 _GO_AHEAD: Final = replies.reply(234, "Begin the TLS handshake.")
-_TLS_ALREADY: Final = replies.reply(503, "The connection is encrypted already.")
+_TLS_ALREADY: Final = replies.reply(503, "TLS has begun already.")
 _TLS_FIRST: Final = replies.reply(503, "Say AUTH TLS first.")
 _UNKNOWN_MECHANISM: Final = replies.reply(504, "Known are AUTH TLS and AUTH SSL.")
 _CLEAR_REFUSED: Final = replies.reply(534, "Data connections have to be protected here.")
