@@ -249,6 +249,7 @@ CLAUSES: Final = {
     "not a regular file": "keine gewöhnliche Datei",
     "not an IP address": "keine IP-Adresse",
     "not logged in": "nicht angemeldet",
+    "not welcome": "nicht willkommen",
     "only your own address may be used": "nur die eigene Adresse ist erlaubt",
     "operation not supported here": "hier nicht möglich",
     "page type unknown": "unbekannte Art von Seite",

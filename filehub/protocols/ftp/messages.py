@@ -36,16 +36,19 @@ async def directoryMessage(session: FTPSession, path: VirtualPath) -> str:
     there is none, or none that the account may read.
     """
     name, account = session.listener.settings.messageFile, session.account
-    if not name or account is None or path in session.greetedIn:
+    if not name or account is None:
+        return ""
+    greeted = session.greetedIn or frozenset()
+    if path in greeted:
         return ""
     try:
         place = path.child(name)
         # What cannot be read anyway is no denial that an operator wants to hear of.
         if "r" not in account.permissionLetters(place):
             return ""
-        if len(session.greetedIn) >= _REMEMBERED:
+        if len(greeted) >= _REMEMBERED:
             return ""
-        session.greetedIn |= {path}
+        session.greetedIn = greeted | {path}
         files = session.fileSystem
         handle = await files.openForReading(await files.resolve(place))
         try:

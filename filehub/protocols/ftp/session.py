@@ -150,7 +150,7 @@ class FTPSession:
         self.logout: Any = None
         self.attempts = 0
         self.client = ""
-        self.greetedIn: frozenset[VirtualPath] = frozenset()
+        self.greetedIn: frozenset[VirtualPath] | None = None
         self._running: Running | None = None
         self._queue: list[Command | Malformed] | None = None
         self._closing = False
@@ -366,7 +366,7 @@ class FTPSession:
         logout, self.logout = self.logout, None
         wasLoggedIn, self.account = self.account is not None, None
         self.umask, self.masked = 0, None
-        self.greetedIn = frozenset()
+        self.greetedIn = None
         self.forgetPending()
         if self.data is not None:
             self.data.reset()

@@ -195,7 +195,7 @@ class ClientTests(ScriptedTestCase):
         """TLS that does not come about is given up, too."""
         connecting = FTPClient.connect(
             reactor, "127.0.0.1", await self.listen({b"AUTH": b"234 go\r\n"}), tls="explicit",
-            timeout=0.2,
+            timeout=1.0,
         )  # fmt: skip
         await self.raises(Stalled, connecting)
 
