@@ -80,13 +80,14 @@ def _settingsFrom(
         except tomllib.TOMLDecodeError:
             settings[key] = text
     if rules:
-        kept = {rule["path"]: rule["allow"] for rule in settings.get("rule", ())}
+        # What rules say besides, of names, stays as it is.
+        kept = {rule["path"]: dict(rule) for rule in settings.get("rule", ())}
         for rule in rules:
             path, equals, letters = rule.rpartition("=")
             if not equals:
                 raise click.ClickException(f"found {rule!r}, expected PATH=LETTERS")
-            kept[path] = letters
-        settings["rule"] = [{"path": path, "allow": allow} for path, allow in kept.items()]
+            kept.setdefault(path, {"path": path})["allow"] = letters
+        settings["rule"] = list(kept.values())
     return settings
 
 

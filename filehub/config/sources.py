@@ -175,9 +175,11 @@ def buildSource(
         if stored.name in (".", ".."):
             # It would be the home of everybody.
             raise ConfigurationError(f"found {stored.name!r}, expected the name of a user")
-        usual: dict[str, Any] = {"home": source.home, "home_mode": source.home_mode}
+        usual: dict[str, Any] = {"home": source.home}
         if source.create_home:
             usual["create_home"] = True
+        if source.home_mode is not None:
+            usual["home_mode"] = f"{source.home_mode:03o}"
         settings = {**usual, **stored.settings}
         # Groups add up: what everybody is in, and what is said of this one.
         settings["groups"] = [*source.groups, *stored.settings.get("groups", ())]

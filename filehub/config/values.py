@@ -239,8 +239,7 @@ def _fileName(value: str) -> str:
 
 
 def _bits(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    # No number: 27 would be another one than 027, which TOML has not.
     if not isinstance(value, str) or not re.fullmatch("0?[0-7]{3}", value):
         raise ValueError('expected octal digits in quotes such as "027"')
     return int(value, 8)

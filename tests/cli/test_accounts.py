@@ -97,6 +97,20 @@ class UserTests(DatabaseCase):
         self.assertEqual(self.stored("ann").settings, expected)
         self.assertEqual(json.loads(self.run_("user", "show", "ann").stdout), expected)
 
+    def test_namesStay(self) -> None:
+        """Changing the letters of one rule loses nothing of what any says of names."""
+        rule = [
+            {"path": "/", "allow": "elr", "hidden": [".*"]},
+            {"path": "/a", "allow": "w", "deny_names": ["*.exe"]},
+        ]
+        text = '[{path="/",allow="elr",hidden=[".*"]},{path="/a",allow="w",deny_names=["*.exe"]}]'
+        self.run_("user", "add", "ann", "--no-password", "--set", f"rule={text}")
+        self.assertEqual(self.stored("ann").settings["rule"], rule)
+        self.run_("user", "set", "ann", "--rule", "/a=rw", "--set", "umask=027")
+        rule[1]["allow"] = "rw"
+        self.assertEqual(self.stored("ann").settings, {"rule": rule, "umask": "027"})
+        self.assertIn("octal", self.fails("user", "set", "ann", "--set", "umask=27"))
+
     def test_password(self) -> None:
         """A password is changed, and taken away."""
         self.run_("user", "add", "ann", "--no-password")

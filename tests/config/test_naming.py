@@ -12,7 +12,9 @@ from filehub.accounts.database import StoredAccount
 from filehub.accounts.patterns import NamePatterns
 from filehub.accounts.policy import RulePolicy
 from filehub.accounts.records import AccountRecord
+from filehub.config import sources
 from filehub.config.accounts import AccountBuilder
+from filehub.config.sources import Source
 from filehub.config.storages import namesOf
 from filehub.errors import ConfigurationError
 from filehub.permissions import NOTHING
@@ -93,6 +95,34 @@ class NamingTests(LoadingCase):
             with self.assertRaises(ConfigurationError):
                 builder.fromStored(StoredAccount(name, None, settings), "sqlite")
 
+    def test_checkedElsewhere(self) -> None:
+        """What a source says of homes is for all whom it lets in, unless it says otherwise."""
+        built: list[Any] = []
+        builder = AccountBuilder(self.load(LISTEN + ACCOUNTS))
+
+        class Checked:
+            """In the place of the one that has threads."""
+
+            def __init__(
+                self, reactor: Any, place: str, check: Any, completed: Any, *_: Any
+            ) -> None:
+                built.append(completed)
+
+            def stop(self) -> None:
+                """Nothing runs."""
+
+        self.patch(sources, "CheckedSource", Checked)
+        source = Source(
+            type="program", command=["x"], home="/home/%u", create_home=True, home_mode="0700"
+        )
+        sources.buildSource(None, source, builder.fromStored)
+        record = built[0](StoredAccount("eve", None, {}))
+        self.assertEqual((record.home, record.homeMode), (at("/home/eve"), 0o700))
+        record = built[0](StoredAccount("eve", None, {"home": "/x/%u", "create_home": False}))
+        self.assertEqual((record.home, record.homeMode), (at("/x/eve"), None))
+        with self.assertRaises(ConfigurationError):
+            built[0](StoredAccount("..", None, {}))
+
     def test_mount(self) -> None:
         """Mounts say something for everybody, or nothing."""
         mount = '[[mount]]\npath = "/m"\nsource = "file:///"\nhidden = [".git"]\n'
@@ -104,7 +134,7 @@ class NamingTests(LoadingCase):
         """Line, key and what was expected."""
         for line, expected in (
             ('umask = "8"', "octal digits"),
-            ("umask = 27.5", "octal digits"),
+            ("umask = 27", "octal digits"),
             ('home_mode = "1777"', "octal digits"),
             ('deny_names = ["a/b"]', "deny_names"),
         ):
