@@ -61,17 +61,26 @@ class RateSettings:
     session: Rates = NO_RATES
 
 
+_NO_SETTINGS: Final = RateSettings()
+
+
 class RateBook:
-    """All shared buckets."""
+    """
+    All shared buckets.
+
+    @ivar isEmpty: are there no limits but what accounts bring along?
+    """
 
     def __init__(self, clock: IReactorTime, settings: RateSettings | None = None) -> None:
         self._clock = clock
         self._settings = settings or RateSettings()
+        self.isEmpty = self._settings == _NO_SETTINGS
         self._buckets: dict[tuple[Direction, str, object], TokenBucket] = {}
 
     def configure(self, settings: RateSettings) -> None:
         """These are the limits from now on."""
         self._settings = settings
+        self.isEmpty = settings == _NO_SETTINGS
         for (direction, level, name), bucket in self._buckets.items():
             bucket.setRate(self._rate(direction, level, name) or float("inf"))
 
@@ -203,6 +212,8 @@ class SessionLimits:
     def _limiter(
         self, direction: Direction, rate: float | None, own: IRateLimiter | None
     ) -> IRateLimiter | None:
+        if rate is None and self._book.isEmpty:
+            return own
         levels: list[tuple[str, object, float | None]] = [("server", "", None)]
         network = None if self._host is None else self._book.networkOf(self._host)
         if network is not None:

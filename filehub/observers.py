@@ -127,6 +127,8 @@ class LogSink:
         @param level: lesser events are not even formatted.
         """
         self._kinds = frozenset(kind for kind, each in _LEVELS.items() if each >= level)
+        # Each look at the class makes a new logger.
+        self._emit = self.log.emit
 
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
@@ -134,7 +136,7 @@ class LogSink:
         if kind not in self._kinds:
             return
         connection = event.connection
-        self.log.emit(
+        self._emit(
             _LEVELS[kind],
             _LINE,
             protocol=connection.protocol,
@@ -170,6 +172,8 @@ def _shown(value: Any) -> str:
         return f"{value:.3f}"
     if isinstance(value, (Outcome, Direction)):
         value = value.value
+    elif isinstance(value, int):
+        return str(value)
     text = escaped(str(value))
     return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text else text
 
