@@ -163,13 +163,11 @@ class HandshakeTests(TLSTestCase):
     def test_strictNames(self) -> None:
         """R4: with strict_sni a name without a certificate is refused."""
         self.handshake(name="elsewhere.test")
-        pem = self.site.folder / "server.pem"
         self.addCleanup(setattr, self, "site", self.site)
         strict = self.newSite(tls=True)
         text = strict.configuration.read_text()
         strict.daemon.stop()
         strict.configuration.write_text(text.replace("[tls]\n", "[tls]\nstrict_sni = true\n"))
-        pem.write_bytes((strict.folder / "server.pem").read_bytes())
         strict.start()
         self.site = strict
         self.handshake()
