@@ -2,6 +2,8 @@
 The examples, run as they stand.
 """
 
+import ftplib
+import io
 import socket
 import subprocess
 import sys
@@ -127,3 +129,54 @@ class SiteCommandTests(ClientTestCase):
             self.assertEqual(author.command("SITE LINES none").code, 550)
             self.assertEqual(author.command("SITE LINES").code, 501)
             self.assertIn("SITE LINES path", str(author.command("SITE HELP")))
+
+
+class OtherExampleTests(ClientTestCase):
+    """The shorter ones."""
+
+    def start(self, name: str, *arguments: object) -> int:
+        """Returns the port."""
+        example = SOURCE / "examples" / name
+        if not example.exists():
+            raise SkipTest("the examples are not here: not a copy of the source")
+        port = freePort()
+        with (self.local / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, example, *map(str, arguments), str(port)],
+                env=daemonEnvironment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.terminate)
+        until(lambda: port in boundPorts("tcp"), "the example listens", PATIENCE)
+        return port
+
+    def test_ownPieces(self) -> None:
+        """A checker, a policy, a storage and limits of the application's own."""
+        port = self.start("embed_own_pieces.py")
+        with RawFTP(port).login("bob", "open sesame") as bob:
+            self.assertEqual(bob.command("MKD /people/bob").code, 257)
+            self.assertEqual(bob.store("STOR /people/bob/note", b"x").code, 226)
+            self.assertEqual(bob.command("DELE /people/bob/note").code, 250)
+            self.assertEqual(bob.command("SIZE /trash/note"), "213 1")
+            self.assertEqual(bob.command("MKD /people/eve").code, 550)
+        with RawFTP(port) as stranger:
+            stranger.command("USER eve")
+            self.assertEqual(stranger.command("PASS wrong").code, 530)
+
+    def test_twistedServer(self) -> None:
+        """Twisted's own FTP server on a FileHub account, with a client of the shelf."""
+        (self.local / "site").mkdir()
+        port = self.start("embed_twisted_servers.py", self.local / "site")
+        with ftplib.FTP() as client:
+            client.connect("127.0.0.1", port, PATIENCE)
+            client.login("ada", "lovelace")
+            client.mkd("d")
+            data = b"hello" * 100_000
+            client.storbinary("STOR d/file", io.BytesIO(data))
+            self.assertEqual((self.local / "site" / "d" / "file").read_bytes(), data)
+            found = bytearray()
+            client.retrbinary("RETR d/file", found.extend)
+            self.assertEqual(found, data)
+            lines: list[str] = []
+            client.dir("d", lines.append)
+            self.assertRegex(lines[0], "500000 .* file$")
