@@ -343,8 +343,11 @@ def openPostgreSQL(address: str) -> AccountTables:
             "PostgreSQL needs its library: pip install filehub[postgresql]"
         ) from None
     try:
-        # Statements that are prepared do not survive some connection poolers.
-        connection = psycopg.connect(address, connect_timeout=int(PATIENCE), prepare_threshold=None)
+        # Who does not answer a connection will not answer a question in what is left of the
+        # time.  Statements that are prepared do not survive some connection poolers.
+        connection = psycopg.connect(
+            address, connect_timeout=int(PATIENCE / 2), prepare_threshold=None
+        )
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         raise DatabaseUnavailable(f"PostgreSQL: {said}") from None

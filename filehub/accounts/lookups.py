@@ -85,9 +85,12 @@ class DatabaseSource:
         self._waiting += 1
         answer: Deferred[Any] = Deferred()
 
-        def work() -> Any:
+        def isWanted() -> bool:
             # Nobody waits any more for what was asked too long ago.
-            return None if answer.called else self._work(question)
+            return not (answer.called or self._stopped)
+
+        def work() -> Any:
+            return self._work(question, isWanted) if isWanted() else None
 
         def arrived(success: bool, result: Any) -> None:
             self._waiting -= 1
@@ -108,14 +111,15 @@ class DatabaseSource:
         if tables is not None:
             tables.interrupt()
         if not answer.called:
-            problem = DatabaseUnavailable(f"no answer within {PATIENCE:g} s")
+            place = "the database" if tables is None else tables.place
+            problem = DatabaseUnavailable(f"{place}: no answer within {PATIENCE:g} s")
             self._complain(problem)
             answer.errback(problem)
 
     def _complain(self, problem: DatabaseUnavailable) -> None:
         self._log.error("accounts cannot be looked up: {reason}", reason=problem.reason)
 
-    def _work(self, question: Callable[[AccountTables], Any]) -> Any:
+    def _work(self, question: Callable[[AccountTables], Any], isWanted: Callable[[], bool]) -> Any:
         # A server that was restarted shows in the first statement only: once more, then.
         for fresh in (self._tables is None, True):
             try:
@@ -129,9 +133,10 @@ class DatabaseSource:
             if self._tables is not None:
                 self._tables.close()
                 self._tables = None
-            if fresh:
+            if fresh or not isWanted():
                 break
-        self._complain(problem)
+        if isWanted():
+            self._complain(problem)
         raise problem
 
     def stop(self) -> None:

@@ -181,8 +181,10 @@ def buildSource(
         if source.home_mode is not None:
             usual["home_mode"] = f"{source.home_mode:03o}"
         settings = {**usual, **stored.settings}
-        # Groups add up: what everybody is in, and what is said of this one.
-        settings["groups"] = [*source.groups, *stored.settings.get("groups", ())]
+        own = settings.get("groups", [])
+        if isinstance(own, list):
+            # Groups add up: what everybody is in, and what is said of this one.
+            settings["groups"] = [*source.groups, *own]
         return convert(StoredAccount(stored.name, None, settings), place)
 
     checked = CheckedSource(reactor, place, _checkOf(source), completed)

@@ -45,13 +45,14 @@ print(json.dumps({"home": "/" + asked["protocol"]}))
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Lets C{wil} and C{..} in; C{wendy} is disabled, C{walt} breaks it."""
+    """Lets C{wil} and C{..} in; C{wendy} is disabled, C{walt} and C{wanda} make no sense."""
 
     answers: ClassVar[dict[str, tuple[int, bytes]]] = {
         "wil": (200, json.dumps({"rule": EVERYTHING}).encode()),
         "..": (200, b""),
         "wendy": (200, b'{"enabled": false}'),
         "walt": (200, b'{"home": 7}'),
+        "wanda": (200, b'{"groups": 7}'),
         "long": (200, b"[" * 60_000),
         "away": (302, b""),
     }
@@ -166,9 +167,10 @@ file = "{file}"
     def test_webNonsense(self) -> None:
         """Answers that are none: 530, and a line that says so."""
         self.assertRefused(
-            *((each, "sesame") for each in ("walt", "long", "away", "garbage", ".."))
+            *((each, "sesame") for each in ("walt", "wanda", "long", "away", "garbage", ".."))
         )
         self.assertLogged("the account walt cannot be used", "home")
+        self.assertLogged("the account wanda cannot be used", "groups")
         self.assertLogged("expected a JSON object of settings")
         self.assertLogged("answers with 302")
         self.assertLogged("the account .. cannot be used")
