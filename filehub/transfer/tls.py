@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 #: What is handed to OpenSSL in one call; it makes records of 16 KiB of it.
 WRITE_STEP: Final = 256 * 1024
 _READ_STEP: Final = 256 * 1024
+#: What a TLS record holds, and with it one call that decrypts.
+_RECORD: Final = 16 * 1024
 _TICKET_LIFETIME: Final = 7 * 86_400
 
 
@@ -389,16 +391,19 @@ class TLSReceiver(OverSocket):
 
         @raise PeerGone: also for an end without close_notify, unless tolerated.
         """
-        target = memoryview(bytearray(min(maximum, _READ_STEP)))
-        filled = 0
+        left = min(maximum, _READ_STEP)
+        parts: list[bytes] = []
         while True:
             try:
-                while filled < len(target):
-                    filled += self._connection.recv_into(target[filled:])
-                return bytes(target)
+                while left:
+                    # recv_into copies once more, and first makes room for all that is left.
+                    part = self._connection.recv(min(left, _RECORD))
+                    parts.append(part)
+                    left -= len(part)
+                return b"".join(parts)
             except SSL.WantReadError:
-                if filled:
-                    return bytes(target[:filled])
+                if parts:
+                    return b"".join(parts)
                 received = await self._receive()
                 if received:
                     self._connection.bio_write(received)
@@ -409,10 +414,10 @@ class TLSReceiver(OverSocket):
                     raise PeerGone("connection ended without TLS close_notify") from None
             except SSL.ZeroReturnError:
                 self.cleanlyClosed = True
-                return bytes(target[:filled])
+                return b"".join(parts)
             except SSL.Error:
-                if filled:
-                    return bytes(target[:filled])
+                if parts:
+                    return b"".join(parts)
                 raise PeerGone from None
 
     async def write(self, data: bytes | memoryview) -> None:
