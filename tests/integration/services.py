@@ -3,6 +3,7 @@ Services that know accounts, started for tests: by a user who may do nothing, on
 loopback, with all that they write in a folder of their own.
 """
 
+import atexit
 import os
 import pwd
 import shutil
@@ -49,7 +50,7 @@ class AccountsTestCase(IntegrationTestCase):
 
 class Service:
     """
-    A program that is asked over TCP.
+    A program that is asked over TCP.  It is gone when the tests have ended.
 
     @ivar folder: what it writes is here.
     @ivar port: where it listens.
@@ -62,6 +63,8 @@ class Service:
         self.folder = Path(tempfile.mkdtemp(prefix="filehub-service-"))
         self.port = freePort()
         self.process: subprocess.Popen[bytes] | None = None
+        # Also if it turns out not to work.
+        atexit.register(self.remove)
 
     def command(self) -> Sequence[str]:
         """What starts it, in the foreground."""

@@ -2,7 +2,6 @@
 Accounts in a real OpenLDAP.
 """
 
-import atexit
 import contextlib
 import socket
 import threading
@@ -93,7 +92,6 @@ class LDAPTests(AccountsTestCase):
     def makeSite(self) -> Site:
         if not _running:
             directory = Directory(self.requireClient("slapd", "/usr/sbin/slapd"), ENTRIES)
-            atexit.register(directory.remove)
             _running.append(directory)
         self.directory = _running[0]
         source = f"""

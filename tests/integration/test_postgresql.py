@@ -2,7 +2,6 @@
 Accounts in a real PostgreSQL.
 """
 
-import atexit
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ class PostgreSQLTests(AccountsTestCase):
             if not versions:
                 raise self._missing("postgresql")
             database = PostgreSQL(versions[-1].parent)
-            atexit.register(database.remove)
             _running.append(database)
         self.database = _running[0]
         source = f'[[source]]\ntype = "postgresql"\nurl = "{self.database.url()}"\n'
