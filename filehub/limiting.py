@@ -71,8 +71,14 @@ class RateBook:
     @ivar isEmpty: are there no limits but what accounts bring along?
     """
 
-    def __init__(self, clock: IReactorTime, settings: RateSettings | None = None) -> None:
+    def __init__(
+        self, clock: IReactorTime, settings: RateSettings | None = None, *, share: int = 1
+    ) -> None:
+        """
+        @param share: this many processes each have their part of what is shared.
+        """
         self._clock = clock
+        self._share = share
         self._settings = settings or RateSettings()
         self.isEmpty = self._settings == _NO_SETTINGS
         self._buckets: dict[tuple[Direction, str, object], TokenBucket] = {}
@@ -82,7 +88,8 @@ class RateBook:
         self._settings = settings
         self.isEmpty = settings == _NO_SETTINGS
         for (direction, level, name), bucket in self._buckets.items():
-            bucket.setRate(self._rate(direction, level, name) or float("inf"))
+            rate = self._rate(direction, level, name) or float("inf")
+            bucket.setRate(rate / self._share)
 
     def _rate(self, direction: Direction, level: str, name: object) -> float | None:
         settings = self._settings
@@ -113,6 +120,7 @@ class RateBook:
         for level, name, own in levels:
             rate = self._rate(direction, level, name) if own is None else own
             if rate is not None:
+                rate /= self._share
                 key = direction, level, name
                 bucket = self._buckets.get(key)
                 if bucket is None:

@@ -250,6 +250,18 @@ class CountingSink:
             self.transfers[protocol, event.direction, event.outcome] += 1
             self.nbytes[protocol, event.direction] += event.nbytes
 
+    def asText(self) -> str:
+        """What L{add} takes, in another process for instance."""
+        rows = [(key[0], key[1].value, count) for key, count in self.nbytes.items()]
+        return json.dumps([dict(self.events), rows])
+
+    def add(self, text: str) -> None:
+        """Count also what another one has counted, as far as L{report} tells it."""
+        events, rows = json.loads(text)
+        self.events.update(events)
+        for protocol, direction, count in rows:
+            self.nbytes[protocol, Direction(direction)] += count
+
     def report(self) -> None:
         """A line in the log for what was served: at the end, for instance."""
         self._log.info(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -56,6 +56,41 @@ class SessionCaps:
     commands: float | None = None
 
 
+class Counts(Protocol):
+    """How many sessions there are of each key, and who may be one more."""
+
+    def enter(self, key: object, cap: int) -> bool:
+        """One more, unless there are C{cap} already; returns whether it counts."""
+
+    def leave(self, key: object) -> None:
+        """One less."""
+
+
+class LocalCounts(dict[object, int]):
+    """L{Counts} of this process alone."""
+
+    __slots__ = ()
+
+    def __init__(self, _kind: str) -> None:
+        super().__init__()
+
+    def enter(self, key: object, cap: int) -> bool:
+        """See L{Counts.enter}."""
+        count = self.get(key, 0)
+        if count >= cap:
+            return False
+        self[key] = count + 1
+        return True
+
+    def leave(self, key: object) -> None:
+        """See L{Counts.leave}."""
+        count = self[key] - 1
+        if count:
+            self[key] = count
+        else:
+            del self[key]
+
+
 @implementer(ISessionSlot)
 class SessionSlot:
     """See L{ISessionSlot}."""
@@ -63,13 +98,13 @@ class SessionSlot:
     __slots__ = (
         "_deadline",
         "_due",
-        "_group",
         "_hurriesSince",
         "_registry",
         "account",
         "activity",
         "connection",
         "disconnect",
+        "group",
         "networks",
         "since",
     )
@@ -83,7 +118,7 @@ class SessionSlot:
         since: float,
     ) -> None:
         self._registry = registry
-        self._group = group
+        self.group = group
         self.connection = connection
         self.disconnect = disconnect
         self.since = since
@@ -142,7 +177,7 @@ class SessionSlot:
 
     def leave(self, reason: str) -> None:
         """See L{ISessionSlot.leave}."""
-        self._registry.remove(self, self._group, reason)
+        self._registry.remove(self, reason)
 
 
 @implementer(ISessionRegistry)
@@ -162,21 +197,28 @@ class SessionRegistry:
         caps: SessionCaps | None = None,
         sink: IEventSink | None = None,
         bans: Bans | None = None,
+        *,
+        counts: Callable[[str], Counts] | None = None,
+        ids: Iterator[int] | None = None,
     ) -> None:
         """
         @param bans: who is not let in at all.
+        @param counts: makes what counts sessions of a kind; by default those here.
+        @param ids: of sessions, if they are not to be 1, 2, 3 ...
         """
+        counts = counts or LocalCounts
         self.caps = caps or SessionCaps()
         self.refused: Counter[str] = Counter()
         self.clock = clock
         self._sink = sink
         self._bans = bans
         self._deadlines: Deadlines | None = None
-        self._ids = itertools.count(1)
+        self._ids = ids or itertools.count(1)
         self._slots: dict[int, SessionSlot] = {}
-        self._groups: Counter[object] = Counter()
-        self._users: Counter[str] = Counter()
-        self._networks: Counter[Network] = Counter()
+        self._total = counts("total")
+        self._groups = counts("address")
+        self._users = counts("user")
+        self._networks = counts("network")
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -203,28 +245,27 @@ class SessionRegistry:
                 self._sink.emit(AddressRefused(connection, refusal))
             raise NotWelcome
         group = _group(peer.host)
-        if len(self._slots) >= self.caps.total:
+        if not self._total.enter("", self.caps.total):
             self._refuse(connection, "total", "Too many sessions, try again later.")
-        if protocol != _LOGINLESS and self._groups[group] >= self.caps.perAddress:
+        if protocol != _LOGINLESS and not self._groups.enter(group, self.caps.perAddress):
+            self._total.leave("")
             self._refuse(connection, "per address", "Too many sessions from your address.")
-        networks = () if protocol == _LOGINLESS else self._networksOf(peer.host)
-        for network, cap in networks:
-            if self._networks[network] >= cap:
-                self._refuse(connection, "per network", "Too many sessions from your network.")
         slot = SessionSlot(self, connection, group, disconnect, self.clock.seconds())
         self._slots[connection.sessionId] = slot
-        if protocol != _LOGINLESS:
-            self._groups[group] += 1
-        for network, _ in networks:
-            self._networks[network] += 1
-        slot.networks = tuple(network for network, _ in networks)
+        if self.caps.networks and protocol != _LOGINLESS:
+            self._enterNetworks(slot)
         if self._sink is not None:
             self._sink.emit(SessionStarted(connection))
         return slot
 
+    def _enterNetworks(self, slot: SessionSlot) -> None:
+        for network, cap in self._networksOf(slot.connection.peer.host):
+            if not self._networks.enter(network, cap):
+                self._giveBack(slot)
+                self._refuse(slot.connection, "per network", "Too many sessions from your network.")
+            slot.networks += (network,)
+
     def _networksOf(self, host: str) -> list[tuple[Network, int]]:
-        if not self.caps.networks:
-            return []
         return [each for each in self.caps.networks if isWithin(host, (each[0],))]
 
     def _refuse(self, connection: ConnectionInfo, reason: str, text: str) -> None:
@@ -255,33 +296,33 @@ class SessionRegistry:
         cap: int | None = account.limits.maximumSessions
         if cap is None:
             cap = self.caps.perUser
-        if self._users[name] >= cap:
+        if not self._users.enter(name, cap):
             self.refused["per user"] += 1
             raise LimitExceeded("Too many sessions of this user.")
-        self._users[name] += 1
 
     def countOut(self, protocol: str, name: str) -> None:
         """One session less."""
         if protocol == _LOGINLESS or name == ANONYMOUS_NAME:
             return
-        self._users[name] -= 1
-        if self._users[name] <= 0:
-            del self._users[name]
+        self._users.leave(name)
 
-    def remove(self, slot: SessionSlot, group: object, reason: str) -> None:
-        """A session is over."""
+    def _giveBack(self, slot: SessionSlot) -> bool:
+        """Count it no more; did it count?"""
         if self._slots.pop(slot.connection.sessionId, None) is None:
+            return False
+        self._total.leave("")
+        if slot.connection.protocol != _LOGINLESS:
+            self._groups.leave(slot.group)
+        for network in slot.networks:
+            self._networks.leave(network)
+        return True
+
+    def remove(self, slot: SessionSlot, reason: str) -> None:
+        """A session is over."""
+        if not self._giveBack(slot):
             return
         account = slot.account
         slot.loggedOut()
-        if slot.connection.protocol != _LOGINLESS:
-            self._groups[group] -= 1
-            if self._groups[group] <= 0:
-                del self._groups[group]
-        for network in slot.networks:
-            self._networks[network] -= 1
-            if self._networks[network] <= 0:
-                del self._networks[network]
         if self._sink is not None:
             seconds = self.clock.seconds() - slot.since
             self._sink.emit(SessionEnded(slot.connection, account, reason, seconds))

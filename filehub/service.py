@@ -183,9 +183,7 @@ class FileHubService(MultiService):
     def startService(self) -> None:
         """Serve."""
         try:
-            checkPrivileges()
-            if os.geteuid() == 0:
-                _log.warn("runs as root: give twistd --uid and --gid, or systemd User=")
+            warnOfRoot()
             self._furnishOnce()
             super().startService()  # type: ignore[no-untyped-call]
         except ConfigurationError as error:
@@ -257,6 +255,17 @@ def checkPrivileges() -> None:
             "privileges of root are left after the change of user or group:"
             " give twistd both --uid and --gid and not --euid, or start without root"
         )
+
+
+def warnOfRoot() -> None:
+    """
+    Say so where root's privileges are kept.
+
+    @raise ConfigurationError: they were dropped, but not all of them.
+    """
+    checkPrivileges()
+    if os.geteuid() == 0:
+        _log.warn("runs as root: give twistd --uid and --gid, or systemd User=")
 
 
 def raiseLimits() -> None:

@@ -42,6 +42,7 @@ class Options(UsageOptions):
     optParameters = [
         ["config", "c", None, "Serve what this TOML file describes."],
         ["root", "r", None, "Serve this folder (default: the current one)."],
+        ["workers", None, None, "So many processes serve: a number, or auto (default: 1)."],
     ]
     optFlags = [
         ["writable", "w", "Whoever may read may also write, TFTP clients included."],
@@ -78,7 +79,7 @@ class Options(UsageOptions):
         """
         if self["config"] is not None:
             options = {"users": "--user"}
-            for name in ("root", "writable", "users", *DEFAULT_LISTENERS):
+            for name in ("root", "workers", "writable", "users", *DEFAULT_LISTENERS):
                 if self[name]:
                     option = options.get(name, f"--{name}")
                     raise UsageError(f"--config says everything; expected no {option} with it")

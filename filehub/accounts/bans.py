@@ -136,6 +136,8 @@ class Bans:
         self.allowed: NetworkMap[str] = NetworkMap()
         self.denied: NetworkMap[str] = NetworkMap()
         self.onChange: Callable[[Network, Ban | None], object] = lambda network, ban: None
+        #: Told the address, the points and the reason of what counts.
+        self.whenEarned: Callable[[str, float, str], object] | None = None
         self.clock = clock
         self._sink = sink
         self._offences: OrderedDict[Network, _Offences] = OrderedDict()
@@ -196,11 +198,38 @@ class Bans:
         settings = self.settings
         if not points or not settings.limit or connection.protocol == _FORGEABLE:
             return
-        address = _addressOf(connection.peer.host)
+        host = connection.peer.host
+        ban = self._earn(host, points, reason)
+        if self.whenEarned is not None:
+            self.whenEarned(host, points, reason)
+        if ban is None:
+            return
+        self._own[ban.network] = None
+        self.onChange(ban.network, ban)
+        if len(self._own) > CAPACITY:
+            oldest, _ = self._own.popitem(last=False)
+            self._forget(oldest)
+            self.onChange(oldest, None)
+        if self._sink is not None:
+            network = str(ban.network)
+            self._sink.emit(AddressBanned(connection, network, settings.duration, reason))
+
+    def earnedElsewhere(self, host: str, points: float, reason: str) -> None:
+        """The same in another process, which writes it down and tells it to observers."""
+        ban = self._earn(host, points, reason)
+        if ban is not None:
+            self._own[ban.network] = None
+            if len(self._own) > CAPACITY:
+                self._forget(self._own.popitem(last=False)[0])
+
+    def _earn(self, host: str, points: float, reason: str) -> Ban | None:
+        """Count; returns the ban that begins with that."""
+        settings = self.settings
+        address = _addressOf(host)
         if address is None or any(address in network for network in settings.exempt):
-            return
+            return None
         if self.allowed.find(address) is not None or self._banOf(address) is not None:
-            return
+            return None
         prefix = settings.prefixes[address.version == 6]
         network = ipaddress.ip_network(f"{address}/{prefix}", strict=False)
         offences = self._offences.get(network)
@@ -211,17 +240,10 @@ class Bans:
         self._offences.move_to_end(network)
         now = self.clock.seconds()
         if offences.add(points, now, settings.window) < settings.limit - _NEARLY:
-            return
+            return None
         ban = Ban(network, now + settings.duration, reason)
         self.add(ban)
-        self._own[network] = None
-        self.onChange(network, ban)
-        if len(self._own) > CAPACITY:
-            oldest, _ = self._own.popitem(last=False)
-            self._forget(oldest)
-            self.onChange(oldest, None)
-        if self._sink is not None:
-            self._sink.emit(AddressBanned(connection, str(network), settings.duration, reason))
+        return ban
 
     # --- what others decide
 

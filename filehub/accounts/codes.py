@@ -57,6 +57,8 @@ class CodeVerifier:
         self._now = now
         #: The last step of which an account used the code.
         self._used: OrderedDict[str, int] = OrderedDict()
+        #: Told the account and the step of each code that is used.
+        self.whenUsed: Callable[[str, int], object] | None = None
 
     def take(self, name: str, secret: str, code: bytes) -> bool:
         """Is this a code of now that was not used yet?  It is used from now on."""
@@ -65,9 +67,15 @@ class CodeVerifier:
             if hmac.compare_digest(codeAt(secret, step * _STEP), code):
                 if step <= self._used.get(name, -1):
                     return False
-                self._used[name] = step
-                self._used.move_to_end(name)
-                if len(self._used) > _REMEMBERED:
-                    self._used.popitem(last=False)
+                self.usedElsewhere(name, step)
+                if self.whenUsed is not None:
+                    self.whenUsed(name, step)
                 return True
         return False
+
+    def usedElsewhere(self, name: str, step: int) -> None:
+        """This account's codes up to this step are used, here or in another process."""
+        self._used[name] = max(step, self._used.get(name, -1))
+        self._used.move_to_end(name)
+        if len(self._used) > _REMEMBERED:
+            self._used.popitem(last=False)

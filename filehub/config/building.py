@@ -16,6 +16,7 @@ from twisted.logger import LogLevel
 from filehub.accounts.bans import Bans
 from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, PasswordChecker
 from filehub.accounts.clientcerts import CertificateChecker
+from filehub.accounts.codes import CodeVerifier
 from filehub.accounts.passwords import PasswordVerifier
 from filehub.accounts.realm import FileHubRealm
 from filehub.accounts.records import AccountSource, LoginSource
@@ -33,6 +34,7 @@ from filehub.config.reloading import Reloadable, ReloadingService
 from filehub.config.sources import buildSource
 from filehub.config.storages import namesOf, openStorage
 from filehub.config.tftpnames import nameSettings
+from filehub.config.workers import workerCount
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IStorage
@@ -40,6 +42,8 @@ from filehub.limiting import RateBook
 from filehub.networks import Networks
 from filehub.observers import CountingSink, LogSink, Sinks, TransferLogSink
 from filehub.paths import VirtualPath
+from filehub.processes.crew import Crew
+from filehub.processes.watching import WorkersService
 from filehub.protocols.ftp.server import FTPFactory
 from filehub.protocols.rfc913.server import RFC913Factory
 from filehub.protocols.rfc913.settings import RFC913Settings
@@ -59,23 +63,39 @@ def buildService(reactor: Any, loaded: LoadedConfiguration) -> FileHubService:
 
     @raise ConfigurationError: a file cannot be used.
     """
-    return _Builder(reactor, loaded).build()
+    count = workerCount(loaded.values)
+    if count == 1:
+        return _Builder(reactor, loaded).build()
+    crew = Crew(reactor, count)
+    return _Builder(crew.reactor, loaded, crew).buildFor(reactor, crew)
 
 
 class _Builder:
-    def __init__(self, reactor: Any, loaded: LoadedConfiguration) -> None:
+    def __init__(self, reactor: Any, loaded: LoadedConfiguration, crew: Crew | None = None) -> None:
+        """
+        @param crew: what the processes have in common, if there are several.
+        """
         self._reactor = reactor
+        self._crew = crew
         self._loaded = loaded
         self._values = loaded.values
         self._deadlines = Deadlines(reactor)
         self._workers = FileWorkers(reactor)
         self._verifier = PasswordVerifier(reactor)
+        self._counting = CountingSink()
+        self._codes = CodeVerifier()
         self._sink, self._closeSinks = self._buildSinks()
         self._bans = BanService(reactor, self._banned, self._values)
         self._registry = SessionRegistry(
-            reactor, sessionCaps(self._values), self._sink, self._banned
+            reactor,
+            sessionCaps(self._values),
+            self._sink,
+            self._banned,
+            counts=None if crew is None else crew.counts,
+            ids=None if crew is None else crew.sessionIds(),
         )
-        self._rates = RateBook(reactor, rateSettings(self._values))
+        share = 1 if crew is None else crew.size
+        self._rates = RateBook(reactor, rateSettings(self._values), share=share)
         self._networks = NetworkChecker(networkRecords(self._values), "tftp")
         self._usage: UsageService | None = None
         self._closeSources: list[Callable[[], None]] = []
@@ -85,19 +105,49 @@ class _Builder:
         self._render = self._renderer()
 
     def build(self) -> FileHubService:
-        return FileHubService(
-            self._reactor,
+        closing = [*self._closing(), self._counting.report, *self._closeSinks]
+        return FileHubService(self._reactor, self._registry, self._furnish, closing=closing)
+
+    def buildFor(self, reactor: Any, crew: Crew) -> WorkersService:
+        """
+        The same for several processes.
+
+        @param reactor: of this one, which will watch the others.
+        """
+        counting, bulletin = self._counting, crew.bulletin
+        bulletin.listen("served", counting.add)
+        bulletin.listen("code", lambda name, step: self._codes.usedElsewhere(name, int(step)))
+        self._codes.whenUsed = lambda name, step: bulletin.tell("code", name, str(step))
+
+        banned = self._banned
+        banned.whenEarned = lambda host, points, reason: bulletin.tell(
+            "points", host, str(points), reason
+        )
+        bulletin.listen(
+            "points",
+            lambda host, points, reason: banned.earnedElsewhere(host, float(points), reason),
+        )
+
+        def tellCounts() -> Deferred[None]:
+            return bulletin.tell("served", counting.asText(), everybody=False)
+
+        return WorkersService(
+            reactor,
+            crew,
             self._registry,
             self._furnish,
-            closing=[
-                self._closeUsage,
-                self._bans.close,
-                self._stopSources,
-                self._workers.stop,
-                self._verifier.stop,
-                *self._closeSinks,
-            ],
+            closing=[*self._closing(), tellCounts, *self._closeSinks],
+            report=counting.report,
         )
+
+    def _closing(self) -> list[Callable[[], Any]]:
+        return [
+            self._closeUsage,
+            self._bans.close,
+            self._stopSources,
+            self._workers.stop,
+            self._verifier.stop,
+        ]
 
     def _furnish(self, service: FileHubService) -> None:
         storages = {
@@ -205,9 +255,8 @@ class _Builder:
 
     def _buildSinks(self) -> tuple[IEventSink, list[Callable[[], Any]]]:
         log = self._values.log
-        counts = CountingSink()
-        sinks: list[IEventSink] = [LogSink(LogLevel.levelWithName(log.level)), counts]
-        closing: list[Callable[[], Any]] = [counts.report]
+        sinks: list[IEventSink] = [LogSink(LogLevel.levelWithName(log.level)), self._counting]
+        closing: list[Callable[[], Any]] = []
         if log.xferlog is not None:
             transfers = TransferLogSink(log.xferlog)
             sinks.append(transfers)
@@ -221,7 +270,11 @@ class _Builder:
         self, realm: FileHubRealm, stored: AccountSource, logins: Iterable[LoginSource]
     ) -> Portal:
         passwords = PasswordChecker(
-            stored, self._verifier, logins=logins, allowWeak=self._values.server.weak_hashes
+            stored,
+            self._verifier,
+            logins=logins,
+            codes=self._codes,
+            allowWeak=self._values.server.weak_hashes,
         )
         portal = Portal(realm, [passwords, CertificateChecker(stored)])
         portal.registerChecker(self._networks)
@@ -263,7 +316,14 @@ class _Builder:
             for index, text in enumerate(values.rfc913.listen):
                 yield self._listener(simple, text, trusted, "rfc913", "listen", index)
         for text in values.tftp.listen:
-            service = TFTPService(self._reactor, portal, text, self._tftpSettings(), **shared)
+            service = TFTPService(
+                self._reactor,
+                portal,
+                text,
+                self._tftpSettings(),
+                openSocket=None if self._crew is None else self._crew.datagrams(text),
+                **shared,
+            )
             # Names are unique in a collection of services.
             service.name = f"tftp {text}"
             yield service

@@ -50,6 +50,7 @@ def embeddedConfiguration(
         for name, password in options["users"]
     ]
     data = {
+        "server": {"workers": _workers(options.get("workers"))},
         "ftp": {"listen": listen["ftp"]},
         "tftp": {
             "listen": listen["tftp"],
@@ -75,6 +76,11 @@ def embeddedConfiguration(
     if problems:
         raise ConfigurationError("\n".join(problems))
     return loaded
+
+
+def _workers(text: str | None) -> object:
+    """As the configuration file has it."""
+    return 1 if text is None else int(text) if text.isdecimal() else text
 
 
 def _hash(password: str) -> str:

@@ -18,6 +18,7 @@ from filehub.config.listeners import complaintAbout, fixedPort
 from filehub.config.places import Place, findPlaces, lineOf
 from filehub.config.schema import Configuration, Rule, keysAt
 from filehub.config.tftpnames import nameSettings
+from filehub.config.workers import checkWorkers
 from filehub.errors import ConfigurationError
 from filehub.networks import readNetworks
 from filehub.paths import VirtualPath
@@ -141,6 +142,7 @@ def crossCheck(loaded: LoadedConfiguration, *, checkFolders: bool = True) -> lis
     _checkAccounts(loaded, complain)
     _checkTLS(loaded, complain)
     _checkBans(loaded, complain)
+    checkWorkers(values, complain)
     return [text for _, text in sorted(problems)]
 
 

@@ -39,6 +39,7 @@ from filehub.config.values import (
     SourceURL,
     Stored,
     VirtualPathValue,
+    WorkerCount,
 )
 from filehub.paths import ROOT
 
@@ -51,7 +52,7 @@ class Server(Section):
     state: Path | None = None
     #: Do password hashes of weak forms (MD5, SHA-1, DES) count?
     weak_hashes: bool = False
-    workers: Literal[1] = 1
+    workers: WorkerCount = 1
 
 
 class Log(Section):

@@ -8,7 +8,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -23,6 +23,9 @@ from filehub.permissions import Permission, parsePermissions
 from filehub.protocols.ftp import commands, site
 from filehub.protocols.ftp.charsets import knownCharset
 from filehub.protocols.ftp.profiles import PROFILES
+
+#: Processes; more than that do not make a server quicker.
+_MOST_WORKERS: Final = 64
 
 
 def _virtualPath(value: object) -> VirtualPath:
@@ -253,6 +256,12 @@ def _foreign(value: object) -> bool | tuple[ipaddress.IPv4Network | ipaddress.IP
     return tuple(_network(each) for each in value)
 
 
+def _workers(found: object) -> object:
+    if found == "auto" or (type(found) is int and 1 <= found <= _MOST_WORKERS):
+        return found
+    raise ValueError(f'expected "auto" or a number from 1 to {_MOST_WORKERS}')
+
+
 VirtualPathValue = Annotated[VirtualPath, BeforeValidator(_virtualPath)]
 PermissionValue = Annotated[Permission, BeforeValidator(_permissions)]
 PortRange = Annotated[range, BeforeValidator(_ports)]
@@ -283,6 +292,8 @@ Bits = Annotated[int, BeforeValidator(_bits), Field(ge=0, le=0o777)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Points = Annotated[float, Field(ge=0, le=1000)]
+#: C{"auto"}: as many as there are processors.
+WorkerCount = Annotated[Literal["auto"] | int, BeforeValidator(_workers)]
 Rate = Annotated[int, Field(ge=1024)]
 Size = Annotated[int, Field(ge=0, lt=1 << 62)]
 

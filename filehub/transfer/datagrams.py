@@ -127,9 +127,11 @@ class ListeningSocket:
         _allowFragments(sock)
 
     @classmethod
-    def bind(cls, host: str, port: int) -> ListeningSocket:
+    def bind(cls, host: str, port: int, *, shared: bool = False) -> ListeningSocket:
         """
         @param host: an IP address; empty for every IPv4 address.
+        @param shared: others of this user may bind the same port; each client's packets
+            reach one of them, always the same.
         @raise OSError: the address is in use, or not ours, or may not be bound.
         """
         family, _, _, _, where = socket.getaddrinfo(
@@ -142,6 +144,8 @@ class ListeningSocket:
         try:
             # A burst of requests waits here while the first are being served.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind(where)
             return cls(sock)
         except BaseException:
@@ -151,6 +155,10 @@ class ListeningSocket:
     def fileno(self) -> int:
         """The descriptor, for the reactor; -1 after L{close}."""
         return self._socket.fileno()
+
+    def duplicate(self) -> ListeningSocket:
+        """Another descriptor of the same socket."""
+        return ListeningSocket(self._socket.dup())
 
     @property
     def address(self) -> Address:

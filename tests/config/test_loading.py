@@ -121,7 +121,7 @@ class SchemaTests(LoadingCase):
              "4: network[1].protocols: found"),
             ('[ban]\nexempt = ["lan"]', "2: ban.exempt[1]: found 'lan', expected an address"),
             ("[ban]\ndelay = 61", "2: ban.delay: found 61, expected less than or equal to 60"),
-            ("[server]\nworkers = 4", "2: server.workers: found 4, expected 1"),
+            ("[server]\nworkers = 0", '2: server.workers: found 0, expected "auto" or a number'),
             ('[tls]\nminimum = "1.0"', "2: tls.minimum: found '1.0', expected '1.2' or '1.3'"),
             ("user = 3", "1: user: found 3, expected a valid list"),
         ):  # fmt: skip

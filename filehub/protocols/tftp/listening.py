@@ -77,17 +77,54 @@ def openListener(
 
 
 def _openPort(text: str, fields: list[str]) -> ListeningSocket:
+    host, number = _place(text, fields)
+    try:
+        return ListeningSocket.bind(host, number)
+    except (OSError, UnicodeError) as error:
+        raise _cannotListen(text, error) from error
+
+
+def _cannotListen(text: str, error: Exception) -> ConfigurationError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ConfigurationError(f"TFTP listener {text!r}: cannot listen: {reason}")
+
+
+def openShared(text: str, count: int) -> list[ListeningSocket]:
+    """
+    Bind what a listener string says, once for each of several processes.
+
+    @raise ConfigurationError: as L{openListener}; also for a socket of systemd, which
+        cannot be divided.
+    """
+    kind, *rest = _fields(text)
+    if kind != "udp":
+        raise ConfigurationError(
+            f"TFTP listener {text!r}: expected udp:PORT[:interface=ADDRESS] with several workers"
+        )
+    host, number = _place(text, rest)
+    found: list[ListeningSocket] = []
+    try:
+        # Whether it is free: those below would share it with another server of ours.
+        probe = ListeningSocket.bind(host, number)
+        number = probe.address.port
+        probe.close()
+        for _ in range(count):
+            found.append(ListeningSocket.bind(host, number, shared=True))
+    except (OSError, UnicodeError) as error:
+        for sock in found:
+            sock.close()
+        raise _cannotListen(text, error) from error
+    return found
+
+
+def _place(text: str, fields: list[str]) -> tuple[str, int]:
     number = fields[0] if fields else ""
     if not re.fullmatch("[0-9]{1,5}", number) or int(number) > 65535:
         raise ConfigurationError(
             f"TFTP listener {text!r}: expected a port number from 0 to 65535, found {number!r}"
         )
     host = _keywords(fields[1:], text, {"interface"}).get("interface", "")
-    try:
-        return ListeningSocket.bind(host, int(number))
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigurationError(f"TFTP listener {text!r}: cannot listen: {reason}") from error
+    return host, int(number)
 
 
 def _adopt(text: str, fields: list[str], inherited: ListenFDs) -> ListeningSocket:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from twisted.application.service import Service
@@ -117,19 +119,21 @@ class TFTPService(Service):
         sessions: ISessionRegistry | None = None,
         sink: IEventSink | None = None,
         deadlines: Deadlines | None = None,
+        openSocket: Callable[[], ListeningSocket] | None = None,
     ) -> None:
         """
         @param reactor: also provides L{IReactorTime}.
         @param listen: C{udp:PORT[:interface=ADDRESS]} or C{systemd:...}.
         @param sessions: of the whole server; each transfer is a session.
         @param deadlines: those of the whole server, for what takes its time.
+        @param openSocket: binds in another way what C{listen} says.
         """
         self.clock = IReactorTime(reactor)
         self.portal = portal
         self.settings = settings
         self.reads = SharedReads(self.clock.seconds)
         self._reactor = reactor
-        self._listen = listen
+        self._openSocket = openSocket or partial(openListener, listen)
         self._sessions = sessions
         self._sink = sink
         self._deadlines = deadlines if deadlines is not None else Deadlines(self.clock)
@@ -221,7 +225,7 @@ class TFTPService(Service):
         return self._listener
 
     def _open(self) -> ListeningSocket:
-        return openListener(self._listen)
+        return self._openSocket()
 
     def _newHub(self) -> Hub:
         return Hub(self._reactor)

@@ -1,0 +1,1 @@
+"""Several processes that serve together: one watches, the others work."""
