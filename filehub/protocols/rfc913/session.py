@@ -35,7 +35,7 @@ from typing import Any, Final, Protocol, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from filehub.errors import FileHubError, InvalidName, PermissionDenied
+from filehub.errors import FileHubError, InvalidName, LimitExceeded, PermissionDenied
 from filehub.events import ProtocolViolation
 from filehub.interfaces import IFileAccount, IFileSystem, ISessionLimits, ISessionSlot
 from filehub.paths import ROOT, VirtualPath
@@ -329,6 +329,13 @@ class RFC913Session:
     # --- dispatch
 
     async def _perform(self, event: Command | Malformed) -> Reply | None:
+        try:
+            waiting = self.slot.pace()
+        except LimitExceeded as error:
+            self.end("too many commands", replies.failure(str(error)))
+            return None
+        if waiting is not None:
+            await waiting
         verb = event.verb if isinstance(event, Command) else ""
         if self.pending is not None and verb not in CONTINUATIONS[self.state]:
             with self._log.failuresHandled("what was pending could not be given up"):

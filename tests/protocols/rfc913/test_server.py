@@ -303,6 +303,8 @@ class Slot:
         self.connection = connection
         self.told: list[str] = []
         self.full = False
+        self.waits: list[Deferred[None]] | None = None
+        self.isTooQuick = False
 
     def secured(self) -> None:
         self.told.append("secured")
@@ -315,8 +317,15 @@ class Slot:
     def loggedOut(self) -> None:
         self.told.append("out")
 
-    def pace(self) -> None:
-        """It never is too quick."""
+    def pace(self) -> Deferred[None] | None:
+        """It never is too quick, unless told so."""
+        if self.isTooQuick:
+            raise LimitExceeded("Too many commands.")
+        if self.waits is None:
+            return None
+        waiting: Deferred[None] = Deferred()
+        self.waits.append(waiting)
+        return waiting
 
     def doing(self, activity: str) -> None:
         self.told.append(activity)
@@ -382,6 +391,23 @@ class RegistryTests(SynchronousTestCase):
         self.assertTrue(server.isClosed)
         server.send(b"USER mkl\0")
         self.assertEqual(server.received(), b"")
+
+    def test_pace(self) -> None:
+        """Commands that come too quickly wait, in their order; in the end that is the end."""
+        server = self.server()
+        (slot,) = self.registry.slots
+        slot.waits = []
+        server.received()
+        server.send(b"TYPE X\0TYPE Y\0")
+        self.assertEqual((server.received(), len(slot.waits)), (b"", 1))
+        slot.waits[0].callback(None)
+        self.assertEqual(server.received().count(b"\0"), 1)
+        slot.waits[1].callback(None)
+        self.assertEqual(server.received().count(b"\0"), 1)
+        slot.isTooQuick = True
+        server.send(b"TYPE X\0")
+        self.assertEqual(server.received(), b"-Too many commands.\0")
+        self.assertTrue(server.isClosed)
 
     def test_banned(self) -> None:
         """Who is banned hears nothing, not even that."""
