@@ -209,5 +209,5 @@ class BanTests(WorkersTestCase):
             session.expect(331, "USER ada")
             session.expect(530, "PASS wrong")
         until(lambda: self.site.daemon.log().count("LoginRefused") == 3, "all are counted")
-        for _ in range(10):
-            self.assertFalse(self.isAdmitted())
+        until(lambda: not any(self.isAdmitted() for _ in range(10)), "nobody gets in")
+        self.assertEqual(self.site.daemon.log().count("AddressBanned"), 1)
