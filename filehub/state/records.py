@@ -20,8 +20,7 @@ SCHEMA: Final = (
         files INTEGER NOT NULL, exact INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE part (owner BLOB, path BLOB, bytes INTEGER NOT NULL,
         PRIMARY KEY (owner, path)) WITHOUT ROWID;
-    CREATE TABLE traffic (account BLOB, period TEXT, uploaded INTEGER NOT NULL,
-        downloaded INTEGER NOT NULL, PRIMARY KEY (account, period)) WITHOUT ROWID
+    CREATE TABLE recount (path BLOB PRIMARY KEY) WITHOUT ROWID
     """,
 )
 
@@ -96,9 +95,9 @@ class UsageRecords:
         """What somebody outside wants to have counted again; see L{want}."""
 
         def work(connection: sqlite3.Connection) -> list[VirtualPath]:
-            rows = connection.execute("SELECT path FROM usage WHERE exact < 0").fetchall()
+            rows = connection.execute("SELECT path FROM recount").fetchall()
             if rows:
-                connection.execute("UPDATE usage SET exact = 0 WHERE exact < 0")
+                connection.execute("DELETE FROM recount")
             return [_path(path) for (path,) in rows]
 
         return await self.database.run(work)
@@ -108,7 +107,7 @@ class UsageRecords:
         rows = [(asBytes(path),) for path in paths]
         self.database.perform(
             lambda connection: connection.executemany(
-                "UPDATE usage SET exact = -1 WHERE path = ?", rows
+                "INSERT OR IGNORE INTO recount VALUES (?)", rows
             )
         )
 
