@@ -10,7 +10,6 @@ there was none holds for those that begin.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -21,7 +20,7 @@ from zope.interface import implementer
 from filehub.accounts.records import AccountLimits, AccountRecord
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IRateLimiter, ISessionLimits
-from filehub.networks import Network, canonicalHost
+from filehub.networks import Network, addressOf
 from filehub.transfer.ratelimit import TokenBucket, combined
 
 Direction = Literal["download", "upload"]
@@ -150,9 +149,8 @@ class RateBook:
         networks = self._settings.networks
         if not networks:
             return None
-        try:
-            address = ipaddress.ip_address(canonicalHost(host))
-        except ValueError:
+        address = addressOf(host)
+        if address is None:
             return None
         holding = [each for each in networks if address in each]
         return max(holding, key=lambda each: each.prefixlen, default=None)

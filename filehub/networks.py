@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -32,11 +33,33 @@ def canonicalHost(host: str) -> str:
     return str(address)
 
 
+@lru_cache(maxsize=4096)
+def addressOf(host: str) -> IPAddress | None:
+    """
+    The address of a peer; L{None} for UNIX sockets, or whatever an embedder's transport
+    calls its peer.
+    """
+    try:
+        return ipaddress.ip_address(canonicalHost(host))
+    except ValueError:
+        return None
+
+
+def holdingOf(host: str) -> object:
+    """
+    What one client is taken to own, to count it by: an IPv4 address, an IPv6 /64, or a
+    name that is no address.
+    """
+    address = addressOf(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        return int(address) >> 64
+    return address or host
+
+
 def isWithin(host: str, networks: Networks) -> bool:
     """Does one of these networks have this address?  What is no address is in none."""
-    try:
-        address = ipaddress.ip_address(canonicalHost(host))
-    except ValueError:
+    address = addressOf(host)
+    if address is None:
         return False
     # An address of the other version is in no network, says the standard library.
     return any(address in network for network in networks)
@@ -128,7 +151,9 @@ __all__ = [
     "Network",
     "NetworkMap",
     "Networks",
+    "addressOf",
     "canonicalHost",
+    "holdingOf",
     "isWithin",
     "readNetworks",
 ]

@@ -4,12 +4,10 @@ All live sessions, over all protocols, and the caps on them.
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -24,7 +22,7 @@ from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded, NotWelcome
 from filehub.events import AddressRefused, SessionEnded, SessionRefused, SessionStarted
 from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
-from filehub.networks import Network, isWithin
+from filehub.networks import Network, holdingOf, isWithin
 
 #: The protocol whose clients do not log in.
 _LOGINLESS: Final = "tftp"
@@ -244,7 +242,7 @@ class SessionRegistry:
             if self._sink is not None:
                 self._sink.emit(AddressRefused(connection, refusal))
             raise NotWelcome
-        group = _group(peer.host)
+        group = holdingOf(peer.host)
         if not self._total.enter("", self.caps.total):
             self._refuse(connection, "total", "Too many sessions, try again later.")
         if protocol != _LOGINLESS and not self._groups.enter(group, self.caps.perAddress):
@@ -342,16 +340,3 @@ class SessionRegistry:
                 slot.disconnect(reason)
             except Exception:
                 self._log.failure("a session could not be ended")
-
-
-@lru_cache(maxsize=4096)
-def _group(host: str) -> object:
-    """What one client is taken to own: an IPv4 address, or a /64."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        # A UNIX socket, or whatever an embedder's transport calls its peer.
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        return int(address) >> 64
-    return address

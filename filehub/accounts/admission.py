@@ -7,7 +7,6 @@ that, and the log why.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -16,6 +15,7 @@ from typing import Final
 from twisted.cred.error import LoginDenied
 
 from filehub.credentials import ConnectionInfo
+from filehub.networks import Networks, isWithin
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS: Final = re.compile(
@@ -91,7 +91,7 @@ class Admission:
 
     expires: date | None = None
     hours: tuple[Hours, ...] = ()
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    networks: Networks = ()
     protocols: frozenset[str] = frozenset()
 
     def refusal(self, connection: ConnectionInfo | None, moment: datetime) -> str | None:
@@ -108,18 +108,10 @@ class Admission:
             return "not at this hour"
         if self.protocols and (connection is None or connection.protocol not in self.protocols):
             return "not over this protocol"
-        if self.networks and (connection is None or not self._isFrom(connection.peer.host)):
+        host = "" if connection is None else connection.peer.host
+        if self.networks and not isWithin(host, self.networks):
             return "not from this address"
         return None
-
-    def _isFrom(self, host: str) -> bool:
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        return any(
-            address.version == network.version and address in network for network in self.networks
-        )
 
 
 UNRESTRICTED: Final = Admission()

@@ -29,7 +29,7 @@ from zope.interface import implementer
 from filehub.credentials import ConnectionInfo
 from filehub.events import AddressBanned, Event, ProtocolViolation, SessionEnded
 from filehub.interfaces import IEventSink
-from filehub.networks import IPAddress, Network, NetworkMap, Networks, canonicalHost
+from filehub.networks import IPAddress, Network, NetworkMap, Networks, addressOf
 
 #: Networks whose points are remembered, and that can be banned without the operator; the
 #: longest unused are forgotten.
@@ -170,7 +170,7 @@ class Bans:
         """Why a client with this address is not let in; L{None}: it is."""
         if not self._bans and not self.denied:
             return None
-        address = _addressOf(host)
+        address = addressOf(host)
         if address is None or (self.allowed and self.allowed.find(address) is not None):
             return None
         if self.denied and self.denied.find(address) is not None:
@@ -225,7 +225,7 @@ class Bans:
     def _earn(self, host: str, points: float, reason: str) -> Ban | None:
         """Count; returns the ban that begins with that."""
         settings = self.settings
-        address = _addressOf(host)
+        address = addressOf(host)
         if address is None or any(address in network for network in settings.exempt):
             return None
         if self.allowed.find(address) is not None or self._banOf(address) is not None:
@@ -274,14 +274,6 @@ class Bans:
 
 def _holds(ban: Ban, now: float) -> bool:
     return ban.until is None or ban.until > now
-
-
-def _addressOf(host: str) -> IPAddress | None:
-    """L{None} for UNIX sockets, or whatever an embedder's transport calls its peer."""
-    try:
-        return ipaddress.ip_address(canonicalHost(host))
-    except ValueError:
-        return None
 
 
 __all__ = ["CAPACITY", "LOOPBACK", "Ban", "BanSettings", "Bans", "Points"]

@@ -4,9 +4,7 @@ Who is this?  Credentials to avatar names.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Final
 
 from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
@@ -33,6 +31,7 @@ from filehub.accounts.records import (
 )
 from filehub.credentials import AccountRequired, IAccountPassword, IPeerAddress
 from filehub.errors import LimitExceeded, StorageUnavailable
+from filehub.networks import addressOf
 
 #: The longest user name that is looked up, bytes.
 MAXIMUM_NAME: Final = 256
@@ -224,14 +223,8 @@ class NetworkChecker:
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker.requestAvatarId}."""
-        address = _parsed(credentials.peer.host)
+        address = addressOf(credentials.peer.host)
         for each in self._networks:
-            if address.version == each.network.version and address in each.network:
+            if address is not None and address in each.network:
                 return succeed(each.account.encode("utf-8"))
         return fail(UnauthorizedLogin("no network lists this address"))
-
-
-@lru_cache(maxsize=4096)
-def _parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    # A scope (%eth0) says where a link-local address is, not which.
-    return ipaddress.ip_address(host.partition("%")[0])

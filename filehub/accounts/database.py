@@ -319,13 +319,7 @@ def openSQLite(path: Path, *, create: bool = False) -> AccountTables:
     if create:
         # Password hashes are nobody else's.
         path.chmod(0o600)
-    tables = AccountTables(connection, sqlite3.Error, str(path))
-    try:
-        tables.create()
-    except FileHubError:
-        tables.close()
-        raise
-    return tables
+    return _made(AccountTables(connection, sqlite3.Error, str(path)))
 
 
 def openPostgreSQL(address: str) -> AccountTables:
@@ -351,7 +345,11 @@ def openPostgreSQL(address: str) -> AccountTables:
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         raise DatabaseUnavailable(f"PostgreSQL: {said}") from None
-    tables = AccountTables(connection, psycopg.Error, "PostgreSQL")
+    return _made(AccountTables(connection, psycopg.Error, "PostgreSQL"))
+
+
+def _made(tables: AccountTables) -> AccountTables:
+    """With all tables there, or else closed."""
     try:
         tables.create()
     except FileHubError:

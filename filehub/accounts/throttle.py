@@ -21,7 +21,6 @@ User names alone never lock: anybody could then lock out anybody.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -49,6 +48,7 @@ from filehub.credentials import (
 )
 from filehub.events import LoggedIn, LoginRefused
 from filehub.interfaces import IEventSink
+from filehub.networks import holdingOf
 from filehub.paths import decodeName
 
 #: Pairs that are remembered; the longest unused are forgotten.
@@ -154,7 +154,7 @@ class ThrottledPortal:
         self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
     ) -> _Login:
         user = decodeName(getattr(credentials, "username", ANONYMOUS_NAME.encode()))
-        address = _group(mind.peer.host)
+        address = holdingOf(mind.peer.host)
         started = self._clock.seconds()
         refusal = self.bans.refusalFor(mind.peer.host)
         if refusal is not None:
@@ -246,19 +246,3 @@ class _TooLate(UnauthorizedLogin):
 
 def _raiseTooLate(_result: object, _seconds: float) -> None:
     raise _TooLate("the check took too long")
-
-
-def _addressOf(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """L{None} for UNIX sockets, or whatever an embedder's transport calls its peer."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _group(host: str) -> object:
-    """What one client is taken to own: an IPv4 address, or a /64."""
-    address = _addressOf(host)
-    if isinstance(address, ipaddress.IPv6Address):
-        return int(address) >> 64
-    return address or host

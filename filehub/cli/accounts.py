@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from pydantic import ValidationError
 
 from filehub.accounts.database import (
     AccountTables,
@@ -27,8 +26,8 @@ from filehub.accounts.database import (
 from filehub.accounts.hashes import formatOf, hashPassword
 from filehub.cli.imports import FORMATS, readAccounts
 from filehub.cli.passwd import askPassword
+from filehub.config.accounts import validated
 from filehub.config.schema import Group, User
-from filehub.config.values import Section
 from filehub.errors import ConfigurationError
 
 _DATABASE: Final = click.option(
@@ -91,20 +90,16 @@ def _settingsFrom(
     return settings
 
 
-def _checked(model: type[Section], name: str, settings: Mapping[str, Any]) -> None:
+def _checked(model: type[User] | type[Group], name: str, settings: Mapping[str, Any]) -> None:
     """
     Refuse what the configuration file could not have either.
 
     @raise click.ClickException: says which key, what was found, what was expected.
     """
     try:
-        model.model_validate({**settings, "name": name})
-    except ValidationError as error:
-        lines = []
-        for each in error.errors(include_url=False):
-            place = ".".join(str(part) for part in each["loc"])
-            lines.append(f"{place}: {each['msg'].removeprefix('Value error, ')}")
-        raise click.ClickException("\n".join(lines)) from None
+        validated(model, {**settings, "name": name})
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _changes(command: Callable[..., None]) -> Callable[..., None]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from filehub.cli.configured import configurationOption
 from filehub.config.loading import loadConfiguration
 from filehub.errors import ConfigurationError, FileHubError
 from filehub.networks import Network
@@ -25,14 +26,6 @@ from filehub.state.database import StateDatabase
 from filehub.vfs.workers import ImmediateWorkers
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-_configuration = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration file.",
-)
 
 
 class _NetworkParameter(click.ParamType):  # type: ignore[type-arg]
@@ -73,7 +66,7 @@ def ban() -> None:
 
 
 @ban.command("list")
-@_configuration
+@configurationOption
 def list_(file: Path) -> None:
     """
     Those that are written down.
@@ -88,7 +81,7 @@ def list_(file: Path) -> None:
 
 
 @ban.command()
-@_configuration
+@configurationOption
 @click.option(
     "--for",
     "seconds",
@@ -109,7 +102,7 @@ def add(file: Path, seconds: float | None, reason: str, network: Network) -> Non
 
 
 @ban.command("del")
-@_configuration
+@configurationOption
 @click.argument("network", type=_NetworkParameter(), metavar="ADDRESS")
 def del_(file: Path, network: Network) -> None:
     """

@@ -17,6 +17,7 @@ from filehub.accounts.explaining import VERBS, Rehearsal
 from filehub.accounts.explaining import explain as askGuard
 from filehub.accounts.policy import RulePolicy
 from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord
+from filehub.cli.configured import configurationOption
 from filehub.cli.exits import OK, OTHER
 from filehub.cli.running import run
 from filehub.config.accounts import AccountBuilder
@@ -54,19 +55,12 @@ class Answer:
 @click.argument("user", metavar="USER[@ADDRESS]")
 @click.argument("verb")
 @click.argument("path")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    envvar="FILEHUB_CONFIG",
-    default=Path("/etc/filehub.toml"),
-    show_default=True,
-    help="The configuration file; $FILEHUB_CONFIG.",
-)
+@configurationOption
 @click.option("--protocol", type=click.Choice(["ftp", "rfc913", "tftp"]), default="ftp")
 @click.option("--tls", is_flag=True, help="Over an encrypted connection.")
 @click.option("--as-json", is_flag=True, help="One JSON object instead of a sentence.")
 def explain(
-    user: str, verb: str, path: str, config: Path, protocol: str, tls: bool, as_json: bool
+    user: str, verb: str, path: str, file: Path, protocol: str, tls: bool, as_json: bool
 ) -> None:
     """
     Say whether USER (from ADDRESS) may do VERB at PATH, and which rule, in which line of
@@ -80,7 +74,7 @@ def explain(
     if verb.upper() not in VERBS:
         raise click.ClickException(f"found {verb!r}, expected one of {', '.join(sorted(VERBS))}")
     try:
-        loaded = loadConfiguration(config)
+        loaded = loadConfiguration(file)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
     connection = ConnectionInfo(protocol, 0, Address(address, 0), Address("", 0), secure=tls)
@@ -95,7 +89,7 @@ def explain(
     async def work(reactor: Any) -> None:
         record = await _find(loaded, name)
         if record is None:
-            say(False, f"{config} has no account {name!r}")
+            say(False, f"{file} has no account {name!r}")
             return
         refusal = _refusal(loaded, record, connection, verb.upper())
         if refusal is not None:

@@ -15,27 +15,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from filehub.cli.configured import configurationOption
 from filehub.config.loading import loadConfiguration
 from filehub.config.quotas import ownersIn, quotasOf
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError, FileHubError
 from filehub.paths import VirtualPath
 from filehub.state.database import StateDatabase
-from filehub.state.ledger import Quota
 from filehub.state.records import FILE_NAME, SCHEMA, PartName, UsageRecords, UsageRow
+from filehub.state.reservations import Quota
 from filehub.vfs.local import LocalTree
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.workers import ImmediateWorkers
 
 _T = TypeVar("_T")
-
-_configuration = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration file.",
-)
 
 
 @click.group()
@@ -44,7 +37,7 @@ def quota() -> None:
 
 
 @quota.command()
-@_configuration
+@configurationOption
 def show(file: Path) -> None:
     """
     What the server has written down: some seconds old while it runs.
@@ -66,7 +59,7 @@ def show(file: Path) -> None:
 
 
 @quota.command()
-@_configuration
+@configurationOption
 @click.option("--repair", is_flag=True, help="Write down what was found.")
 def check(file: Path, repair: bool) -> None:
     """

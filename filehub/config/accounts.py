@@ -79,13 +79,13 @@ class AccountBuilder:
         @param place: where; stands in the reasons of denials.
         @raise ConfigurationError: it makes no sense; says why.
         """
-        user = _validated(
+        user = validated(
             User, {**stored.settings, "name": stored.name, "password": stored.password}
         )
         groups, groupRules = [], []
         for name in user.groups:
             if name in stored.groups:
-                group = _validated(Group, {**stored.groups[name], "name": name})
+                group = validated(Group, {**stored.groups[name], "name": name})
                 origin = f"{place}: group {name}"
                 rules = tuple(_rule(each, origin) for each in group.rule)
             elif name in self._groups:
@@ -166,7 +166,12 @@ def _admission(section: Restricted) -> Admission:
     )
 
 
-def _validated(model: type[_S], settings: Mapping[str, Any]) -> _S:
+def validated(model: type[_S], settings: Mapping[str, Any]) -> _S:
+    """
+    A C{[[user]]} or C{[[group]]} that is written down elsewhere.
+
+    @raise ConfigurationError: which keys, and what was expected.
+    """
     try:
         return model.model_validate(settings)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
+from twisted.internet.address import UNIXAddress
 
 from filehub.accounts.hashes import hashPassword
 from filehub.config.loading import LoadedConfiguration, crossCheck
@@ -110,6 +111,9 @@ def _suggestion(listener: Any, user: str | None) -> list[str]:
         place = _place(listener.address.host, listener.address.port)
         return [f"  tftp://{place}/      curl -O tftp://{place}/FILE"]
     host = listener.port.getHost()
+    if isinstance(host, UNIXAddress):
+        # No URL leads there.
+        return [f"  {listener.description}"]
     place = _place(host.host, host.port)
     if isinstance(listener.factory, RFC913Factory):
         return [f"  rfc913://{place}/    filehub ls rfc913://{place}/"]

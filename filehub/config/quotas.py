@@ -21,8 +21,9 @@ from filehub.errors import ConfigurationError, FileHubError
 from filehub.interfaces import IStorage
 from filehub.paths import ROOT, VirtualPath
 from filehub.state.database import StateDatabase
-from filehub.state.ledger import Quota, UsageLedger
+from filehub.state.ledger import UsageLedger
 from filehub.state.records import FILE_NAME, SCHEMA, UsageRecords
+from filehub.state.reservations import Quota
 from filehub.vfs.claims import Claims
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.quota import refreshParts

@@ -17,7 +17,7 @@ what wants to begin waits for that, and is told to come later if it takes long.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -26,10 +26,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from filehub.attributes import SpaceUsage
-from filehub.errors import Busy, FileHubError, QuotaExceeded
+from filehub.errors import Busy, FileHubError
 from filehub.paths import VirtualPath
 from filehub.state.records import PartName, UsageRecords, UsageRow
-from filehub.usage import IReservation, IUsageLedger, Measure
+from filehub.state.reservations import Quota, Reservation, Root
+from filehub.usage import IUsageLedger, Measure
 
 #: Seconds between a change and writing it down.
 FLUSH: Final = 2.0
@@ -37,17 +38,6 @@ FLUSH: Final = 2.0
 PATIENCE: Final = 10.0
 
 _NO_PARTS: Final[Mapping[str, int]] = {}
-
-
-class Quota(NamedTuple):
-    """
-    How much may lie below a directory.
-
-    @ivar nfiles: names, of files, directories and links.
-    """
-
-    nbytes: int | None = None
-    nfiles: int | None = None
 
 
 class Measuring(Protocol):
@@ -58,110 +48,6 @@ class Measuring(Protocol):
 
     def partSize(self, owner: str, path: VirtualPath) -> Awaitable[int | None]:
         """Bytes of a part."""
-
-
-class Root:
-    """
-    A directory with a quota.
-
-    @ivar known: are the figures right?
-    @ivar marked: does the row say that they are about to change?
-    @ivar users: reservations below it.
-    """
-
-    __slots__ = (
-        "counting",
-        "heldBytes",
-        "heldFiles",
-        "known",
-        "marked",
-        "nbytes",
-        "nfiles",
-        "path",
-        "quota",
-        "users",
-        "waiting",
-    )
-
-    def __init__(self, path: VirtualPath) -> None:
-        self.path = path
-        self.quota = Quota()
-        self.nbytes = self.nfiles = 0
-        self.heldBytes = self.heldFiles = 0
-        self.known = self.marked = self.counting = False
-        self.users = 0
-        self.waiting: list[Deferred[None]] = []
-
-    def lacks(self, nbytes: int, nfiles: int) -> bool:
-        """Is there no room for so much more?"""
-        quota = self.quota
-        if nbytes > 0 and quota.nbytes is not None:
-            if self.nbytes + self.heldBytes + nbytes > quota.nbytes:
-                return True
-        if nfiles > 0 and quota.nfiles is not None:
-            if self.nfiles + self.heldFiles + nfiles > quota.nfiles:
-                return True
-        return False
-
-
-@implementer(IReservation)
-class Reservation:
-    """See L{IReservation}."""
-
-    __slots__ = ("_besides", "_ledger", "_nbytes", "_nfiles", "_path", "roots")
-
-    def __init__(
-        self,
-        ledger: UsageLedger,
-        path: VirtualPath,
-        besides: VirtualPath | None,
-        roots: tuple[Root, ...],
-    ) -> None:
-        self._ledger: UsageLedger | None = ledger
-        self._nbytes = self._nfiles = 0
-        self._path = path
-        self._besides = besides
-        self.roots = roots
-
-    def concerns(self, root: Root) -> bool:
-        """Does what is to change lie below this directory, which may have come later?"""
-        if self._besides is not None and self._besides.parent.isWithin(root.path):
-            return False
-        return self._path.parent.isWithin(root.path)
-
-    @property
-    def counts(self) -> bool:
-        """See L{IReservation.counts}."""
-        return bool(self.roots)
-
-    def hold(self, nbytes: int, nfiles: int) -> None:
-        """See L{IReservation.hold}."""
-        moreBytes, moreFiles = nbytes - self._nbytes, nfiles - self._nfiles
-        for root in self.roots:
-            if root.lacks(moreBytes, moreFiles):
-                raise QuotaExceeded
-        self._hold(moreBytes, moreFiles)
-
-    def _hold(self, moreBytes: int, moreFiles: int) -> None:
-        self._nbytes += moreBytes
-        self._nfiles += moreFiles
-        for root in self.roots:
-            root.heldBytes += moreBytes
-            root.heldFiles += moreFiles
-
-    def settle(self, nbytes: int, nfiles: int, heldBytes: int, heldFiles: int) -> None:
-        """See L{IReservation.settle}."""
-        self._hold(heldBytes - self._nbytes, heldFiles - self._nfiles)
-        for root in self.roots:
-            root.nbytes += nbytes
-            root.nfiles += nfiles
-
-    def close(self) -> None:
-        """See L{IReservation.close}."""
-        ledger, self._ledger = self._ledger, None
-        if ledger is not None:
-            self._hold(-self._nbytes, -self._nfiles)
-            ledger.closed(self)
 
 
 @implementer(IUsageLedger)

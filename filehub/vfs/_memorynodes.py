@@ -76,7 +76,7 @@ class Node:
 
 @implementer(IReadHandle)
 class MemoryReadHandle:
-    """A file's content as it was when it was opened."""
+    """A file's content as it was when it was opened, or made."""
 
     def __init__(self, attributes: FileAttributes, content: bytes) -> None:
         self.attributes = attributes

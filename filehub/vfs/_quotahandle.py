@@ -5,18 +5,18 @@ A file that is being written, piece by piece against a quota.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from zope.interface import Interface, implementer
+from zope.interface import implementer
 
 from filehub.attributes import FileAttributes
 from filehub.errors import FileHubError, StorageUnavailable
-from filehub.interfaces import IDescriptorBacked, IWriteHandle
+from filehub.interfaces import IWriteHandle
 from filehub.usage import IBudgeted
 from filehub.vfs.claims import Upload
+from filehub.vfs.forwarding import ForwardingWriteHandle
 
 if TYPE_CHECKING:
     from filehub.vfs.quota import QuotaFileSystem
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-@implementer(IWriteHandle, IBudgeted)
-class QuotaWriteHandle:
+@implementer(IBudgeted)
+class QuotaWriteHandle(ForwardingWriteHandle):
     """
     Its endings go on even when nobody waits for them any more, because what they come
     to has to be settled.
@@ -34,24 +34,12 @@ class QuotaWriteHandle:
     """
 
     def __init__(self, inner: IWriteHandle, upload: Upload, fileSystem: QuotaFileSystem) -> None:
-        self.position: int = inner.position
-        self._inner = inner
+        super().__init__(inner)
         self._upload = upload
         self._fileSystem = fileSystem
         self._ending: Deferred[Any] | None = None
         budgeted = IBudgeted(inner, None)
         self._spend = None if budgeted is None else budgeted.spend
-
-    def __conform__(self, interface: type[Interface]) -> Any:
-        """Adaptation: there is a descriptor if the inner handle has one."""
-        if interface is IDescriptorBacked and IDescriptorBacked(self._inner, None) is not None:
-            return self
-        return None
-
-    def lease(self) -> AbstractContextManager[int]:
-        """See L{IDescriptorBacked.lease}."""
-        lent: AbstractContextManager[int] = IDescriptorBacked(self._inner).lease()
-        return lent
 
     def spend(self, offset: int, length: int) -> None:
         """See L{IBudgeted.spend}."""
@@ -62,7 +50,7 @@ class QuotaWriteHandle:
     async def writeAt(self, offset: int, data: bytes) -> None:
         """See L{IWriteHandle.writeAt}."""
         self._upload.reach(offset + len(data))
-        await self._inner.writeAt(offset, data)
+        await self.inner.writeAt(offset, data)
 
     async def commit(self) -> FileAttributes:
         """See L{IWriteHandle.commit}."""
@@ -82,10 +70,10 @@ class QuotaWriteHandle:
         return _shielded(ending)
 
     async def _commit(self) -> FileAttributes:
-        return await self._settled(self._inner.commit, self._published)
+        return await self._settled(self.inner.commit, self._published)
 
     async def _abort(self) -> None:
-        await self._settled(self._inner.abort, None)
+        await self._settled(self.inner.abort, None)
 
     async def _settled(
         self,

@@ -9,17 +9,15 @@ a byte, and other users of the disk are noticed within a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from zope.interface import Interface, implementer
+from zope.interface import implementer
 
-from filehub.attributes import Disposition, FileAttributes, SpaceUsage
+from filehub.attributes import Disposition, SpaceUsage
 from filehub.errors import FileHubError, FileTooLarge, NoSpace, OperationNotSupported
 from filehub.interfaces import (
-    IDescriptorBacked,
     IFileSystem,
     IRandomAccess,
     IServerSideCopy,
@@ -29,7 +27,7 @@ from filehub.interfaces import (
 )
 from filehub.paths import ROOT, VirtualPath
 from filehub.usage import IBudgeted, IMeasurable, Measure
-from filehub.vfs.forwarding import ForwardingFileSystem
+from filehub.vfs.forwarding import ForwardingFileSystem, ForwardingWriteHandle
 
 #: Seconds for which an answer about free space is believed.
 BELIEVED: Final = 1.0
@@ -207,27 +205,15 @@ class BoundedFileSystem(ForwardingFileSystem):
         return usage if free is None else usage._replace(free=max(0, usage.free - free.reserve))
 
 
-@implementer(IWriteHandle, IBudgeted)
-class BoundedWriteHandle:
+@implementer(IBudgeted)
+class BoundedWriteHandle(ForwardingWriteHandle):
     """A file that is being written there."""
 
     def __init__(self, inner: IWriteHandle, bounds: BoundedStorage, path: VirtualPath) -> None:
-        self.position: int = inner.position
-        self._inner = inner
+        super().__init__(inner)
         self._bounds = bounds
         self._path = path
         self._end = self.position
-
-    def __conform__(self, interface: type[Interface]) -> Any:
-        """Adaptation: there is a descriptor if the inner handle has one."""
-        if interface is IDescriptorBacked and IDescriptorBacked(self._inner, None) is not None:
-            return self
-        return None
-
-    def lease(self) -> AbstractContextManager[int]:
-        """See L{IDescriptorBacked.lease}."""
-        lent: AbstractContextManager[int] = IDescriptorBacked(self._inner).lease()
-        return lent
 
     def spend(self, offset: int, length: int) -> None:
         """See L{IBudgeted.spend}."""
@@ -239,15 +225,7 @@ class BoundedWriteHandle:
     async def writeAt(self, offset: int, data: bytes) -> None:
         """See L{IWriteHandle.writeAt}."""
         self.spend(offset, len(data))
-        await self._inner.writeAt(offset, data)
-
-    async def commit(self) -> FileAttributes:
-        """See L{IWriteHandle.commit}."""
-        return await self._inner.commit()
-
-    async def abort(self) -> None:
-        """See L{IWriteHandle.abort}."""
-        await self._inner.abort()
+        await self.inner.writeAt(offset, data)
 
 
 __all__ = ["BELIEVED", "BoundedFileSystem", "BoundedStorage", "FreeSpace"]

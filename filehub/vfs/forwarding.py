@@ -5,6 +5,7 @@ A file system that is another one: the base of those that change a little.
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from copy import copy
 from typing import Any, ClassVar, Final
 
@@ -14,6 +15,7 @@ from filehub.attributes import AttributeChanges, Disposition, FileAttributes, Sp
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
+    IDescriptorBacked,
     IDirectoryHandle,
     IFileSystem,
     IRandomAccess,
@@ -150,3 +152,37 @@ class ForwardingFileSystem:
     def foldCase(self, path: VirtualPath) -> Coroutine[Any, Any, VirtualPath]:
         """See L{ICaseFolding.foldCase}."""
         return ICaseFolding(self.inner).foldCase(path)
+
+
+@implementer(IWriteHandle)
+class ForwardingWriteHandle:
+    """
+    The same for a file that is being written; there is a descriptor if C{inner} has one.
+    """
+
+    def __init__(self, inner: IWriteHandle) -> None:
+        self.position: int = inner.position
+        self.inner = inner
+
+    def __conform__(self, interface: type[Interface]) -> Any:
+        """Adaptation: see above."""
+        if interface is IDescriptorBacked and IDescriptorBacked(self.inner, None) is not None:
+            return self
+        return None
+
+    def lease(self) -> AbstractContextManager[int]:
+        """See L{IDescriptorBacked.lease}."""
+        lent: AbstractContextManager[int] = IDescriptorBacked(self.inner).lease()
+        return lent
+
+    async def writeAt(self, offset: int, data: bytes) -> None:
+        """See L{IWriteHandle.writeAt}."""
+        await self.inner.writeAt(offset, data)
+
+    async def commit(self) -> FileAttributes:
+        """See L{IWriteHandle.commit}."""
+        return await self.inner.commit()
+
+    async def abort(self) -> None:
+        """See L{IWriteHandle.abort}."""
+        await self.inner.abort()

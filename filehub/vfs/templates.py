@@ -36,6 +36,7 @@ from filehub.interfaces import (
 )
 from filehub.paths import VirtualPath
 from filehub.permissions import Permission
+from filehub.vfs._memorynodes import MemoryReadHandle
 from filehub.vfs.forwarding import ForwardingFileSystem
 from filehub.vfs.workers import Workers
 
@@ -272,7 +273,7 @@ class TemplatedFileSystem(ForwardingFileSystem):
             raise StorageUnavailable(path, "the file cannot be made") from error
         # It is new: two clients never share what was made for one of them.
         now = templates.clock()
-        return _RenderedFile(
+        return MemoryReadHandle(
             FileAttributes(FileType.REGULAR, len(content), now, mode=0o444, links=1), content
         )
 
@@ -316,25 +317,6 @@ class TemplatedFileSystem(ForwardingFileSystem):
                 raise
         source: VirtualPath = await folding.foldCase(path.parent.child(path.name + suffix))
         return source.parent.child(source.name[: -len(suffix)])
-
-
-@implementer(IReadHandle)
-class _RenderedFile:
-    """What came of a template."""
-
-    def __init__(self, attributes: FileAttributes, content: bytes) -> None:
-        self.attributes = attributes
-        self._content: bytes | None = content
-
-    async def readAt(self, offset: int, length: int) -> bytes:
-        """See L{IReadHandle.readAt}."""
-        if self._content is None:
-            raise StorageUnavailable(None, "the file is closed")
-        return self._content[offset : offset + length]
-
-    async def close(self) -> None:
-        """See L{IReadHandle.close}."""
-        self._content = None
 
 
 @implementer(IDirectoryHandle)

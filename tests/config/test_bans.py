@@ -14,7 +14,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.accounts.bans import Bans
-from filehub.cli.ban import ban as command
+from filehub.cli.main import cli
 from filehub.config.bans import INTERVAL, BanService, banSettings
 from filehub.config.loading import loadConfiguration
 from filehub.errors import ConfigurationError
@@ -78,7 +78,7 @@ class BanServiceTests(SynchronousTestCase):
     def run_(self, *arguments: str) -> tuple[int, str]:
         """C{filehub ban}."""
         first, *rest = arguments
-        result = CliRunner().invoke(command, [first, "--config", str(self.path), *rest])
+        result = CliRunner().invoke(cli, ["ban", first, "--config", str(self.path), *rest])
         return result.exit_code, result.output
 
     def offend(self, service: BanService, host: str = "192.0.2.7") -> None:

@@ -5,8 +5,10 @@ The server without a configuration file.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.accounts import hashes
@@ -142,6 +144,24 @@ class WelcomeTests(SynchronousTestCase):
         self.assertIn("to the users given, read and write", text)
         self.assertIn("curl --user ann ftp://", text)
         self.assertNotIn("hunter2", text)
+
+    def test_unix(self) -> None:
+        """A socket in the file system has no URL; it is named."""
+
+        class Service:
+            """Has one listener."""
+
+            listeners = (
+                SimpleNamespace(
+                    port=SimpleNamespace(getHost=lambda: UNIXAddress(b"/run/ftp")),
+                    factory=None,
+                    description="unix:/run/ftp",
+                ),
+            )
+
+        options = Options()
+        options.parseOptions([])
+        self.assertIn("\n  unix:/run/ftp\n", welcome(Service(), options))
 
     def test_places(self) -> None:
         """IPv6 in brackets; every address is called localhost."""

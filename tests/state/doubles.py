@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 from filehub.interfaces import IStorage
 from filehub.paths import ROOT, VirtualPath
 from filehub.state.database import StateDatabase
-from filehub.state.ledger import FLUSH, Quota, UsageLedger
+from filehub.state.ledger import FLUSH, UsageLedger
 from filehub.state.records import SCHEMA, UsageRecords
+from filehub.state.reservations import Quota
 from filehub.vfs.claims import Claims
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.mount import mounted

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from filehub.attributes import Disposition
 from filehub.errors import Busy, QuotaExceeded, StorageUnavailable
 from filehub.interfaces import IRandomAccess
-from filehub.state.ledger import PATIENCE, Quota
+from filehub.state.ledger import PATIENCE
+from filehub.state.reservations import Quota
 from filehub.usage import Measure
 from filehub.vfs.memory import MemoryTree
 from filehub.vfs.quota import refreshParts

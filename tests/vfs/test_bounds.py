@@ -13,7 +13,7 @@ from filehub.attributes import Disposition
 from filehub.errors import FileTooLarge, NoSpace
 from filehub.interfaces import IRandomAccess, IServerSideCopy, ISpaceUsage
 from filehub.paths import ROOT
-from filehub.state.ledger import Quota
+from filehub.state.reservations import Quota
 from filehub.usage import IBudgeted
 from filehub.vfs.bounds import BELIEVED, BoundedStorage
 from filehub.vfs.memory import MemoryTree

@@ -35,22 +35,18 @@ async def directoryMessage(session: FTPSession, path: VirtualPath) -> str:
     The message of a directory that was entered, the first time in a session; empty if
     there is none, or none that the account may read.
     """
-    name, account = session.listener.settings.messageFile, session.account
-    if not name or account is None:
+    name = session.listener.settings.messageFile
+    if not name:
         return ""
     greeted = session.greetedIn or frozenset()
     if path in greeted:
         return ""
     try:
         place = path.child(name)
-        # What cannot be read anyway is no denial that an operator wants to hear of.
-        if "r" not in account.permissionLetters(place):
-            return ""
         if len(greeted) >= _REMEMBERED:
             return ""
         session.greetedIn = greeted | {path}
-        files = session.fileSystem
-        handle = await files.openForReading(await files.resolve(place))
+        handle = await session.fileSystem.openForReading(place)
         try:
             content = await handle.readAt(0, MAXIMUM_MESSAGE)
         finally:
