@@ -64,6 +64,15 @@ class AttributeChanges(NamedTuple):
     accessed: float | None = None
 
 
+class Ownership(NamedTuple):
+    """
+    To whom new files belong: numbers of the system; -1 leaves it to the system.
+    """
+
+    user: int = -1
+    group: int = -1
+
+
 class DirectoryEntry(NamedTuple):
     """
     One name in a directory.

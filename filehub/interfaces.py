@@ -321,6 +321,7 @@ class ISessionLimits(Interface):
     idle: float | None = Attribute("Seconds without a command; None: the listener's.")
     stall: float | None = Attribute("Seconds without a byte; None: the listener's.")
     sessionTime: float | None = Attribute("Seconds in all; None: the server's.")
+    commands: float | None = Attribute("Commands a second; None: the server's.")
     download: IRateLimiter | None = Attribute("Limits RETR, RRQ, SEND.")
     upload: IRateLimiter | None = Attribute("Limits STOR, WRQ, SIZE.")
 

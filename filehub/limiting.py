@@ -204,6 +204,11 @@ class SessionLimits:
         return self._limits.sessionTime
 
     @property
+    def commands(self) -> float | None:
+        """See L{ISessionLimits.commands}."""
+        return self._limits.commands
+
+    @property
     def download(self) -> IRateLimiter | None:
         """See L{ISessionLimits.download}."""
         limits = self._limits

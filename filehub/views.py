@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from zope.interface import Interface
 
+from filehub.attributes import Ownership
 from filehub.interfaces import IFileSystem
 
 
@@ -30,4 +31,14 @@ class ICreationMask(Interface):
         """The same, but what comes into being there lacks these bits, too."""
 
 
-__all__ = ["ICreationMask", "ILiteralView"]
+class ICreationOwner(Interface):
+    """Of file systems whose files belong to users of the system."""
+
+    def ownedBy(ownership: Ownership | None) -> IFileSystem:
+        """
+        The same, but files and directories that come into being there are theirs;
+        L{None}: the server's.
+        """
+
+
+__all__ = ["ICreationMask", "ICreationOwner", "ILiteralView"]

@@ -20,6 +20,8 @@ from filehub.credentials import ConnectionInfo
 
 #: The attribute that a user's name is compared with, in a filter.
 _COMPARED = re.compile(r"\(\s*([A-Za-z][A-Za-z0-9;-]*)\s*=\s*\{name\}\s*\)")
+#: Settings that an entry for POSIX systems has.
+_POSIX = {"owner": "uidNumber", "owner_group": "gidNumber"}
 #: What ldap3 makes of answers that are no LDAP, and of networks that are none.
 _NONSENSE = (OSError, ValueError, TypeError, LookupError, AttributeError, struct.error)
 
@@ -44,6 +46,8 @@ class LDAPCheck:
     @ivar authority: a file of the authorities that its certificate is checked against;
         L{None} for the system's.
     @ivar groups: from the name of an entry's group (its C{memberOf}) to a group here.
+    @ivar posixOwner: do files belong to who the entry says that he is on POSIX systems
+        (C{uidNumber} and C{gidNumber}, RFC 2307)?  Root's numbers are not believed.
     """
 
     address: str
@@ -54,6 +58,7 @@ class LDAPCheck:
     startTLS: bool = False
     authority: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    posixOwner: bool = False
 
     def __post_init__(self) -> None:
         """
@@ -96,7 +101,13 @@ class LDAPCheck:
             return None
         names = {_comparable(ldap3, each) for each in _texts(attributes.get("memberOf"))}
         groups = [group for each, group in self.groups.items() if _comparable(ldap3, each) in names]
-        return StoredAccount(known, None, {"groups": groups} if groups else {})
+        settings: dict[str, Any] = {"groups": groups} if groups else {}
+        if self.posixOwner:
+            for key, attribute in _POSIX.items():
+                number = next(_texts(attributes.get(attribute)), "")
+                if number.isascii() and number.isdigit() and int(number):
+                    settings[key] = int(number)
+        return StoredAccount(known, None, settings)
 
     def _entry(self, ldap3: Any, server: Any, name: str) -> Any:
         """
@@ -109,7 +120,11 @@ class LDAPCheck:
             searching.search(
                 self.base,
                 self.filter.replace("{name}", escaped),
-                attributes=[*_COMPARED.findall(self.filter), "memberOf"],
+                attributes=[
+                    *_COMPARED.findall(self.filter),
+                    "memberOf",
+                    *(_POSIX.values() if self.posixOwner else ()),
+                ],
                 # Two are too many already.
                 size_limit=2,
                 time_limit=int(PATIENCE),
@@ -155,8 +170,8 @@ def _texts(value: Any) -> Iterator[str]:
     for each in value if isinstance(value, list | tuple) else (value,):
         if isinstance(each, bytes):
             yield each.decode("utf-8", "replace")
-        elif isinstance(each, str):
-            yield each
+        elif isinstance(each, str | int):
+            yield str(each)
 
 
 def _folded(name: str) -> str:

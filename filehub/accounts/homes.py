@@ -8,7 +8,7 @@ from filehub.attributes import AttributeChanges
 from filehub.errors import AlreadyExists, NotFound, OperationNotSupported
 from filehub.interfaces import IFileSystem
 from filehub.paths import ROOT, VirtualPath
-from filehub.views import ICreationMask
+from filehub.views import ICreationMask, ICreationOwner
 
 
 async def makeHome(files: IFileSystem, home: VirtualPath, mode: int) -> None:
@@ -33,10 +33,13 @@ async def makeHome(files: IFileSystem, home: VirtualPath, mode: int) -> None:
     able = ICreationMask(files, None)
     # Not even for a moment is it open to others than in the end.
     shy = files if able is None else able.masked(0o777 & ~mode)
+    owned = ICreationOwner(files, None)
+    # What is above is no more this account's than anybody's.
+    above = files if owned is None else owned.ownedBy(None)
     made = ROOT
     for each in reversed(missing):
         try:
-            await (shy if each == home else files).makeDirectory(each)
+            await (shy if each == home else above).makeDirectory(each)
             made = each
         except AlreadyExists:
             # Another session was faster; if it is no directory, the next step says so.

@@ -36,6 +36,7 @@ from filehub.errors import Busy, FileSystemError, NotFound, StorageUnavailable
 from filehub.interfaces import IEventSink, IFileAccount, ISessionLimits, IStorage
 from filehub.paths import VirtualPath, decodeName
 from filehub.vfs.claims import Claims
+from filehub.vfs.ownership import mayGiveAway
 from filehub.vfs.templates import Templates
 
 #: Accounts whose layers are kept between logins.
@@ -199,6 +200,15 @@ class FileHubRealm:
             if len(self._views) >= _REMEMBERED:
                 self._views.clear()
             policy = RulePolicy(record.rules, record.groupRules, self._naming)
-            view = AccountView(record.name, self._mounts, policy, self._claims, record.umask)
+            ownership = record.ownership
+            if ownership is not None and not mayGiveAway():
+                self._log.warn(
+                    "{account}: its files stay the server's, which may give none away",
+                    account=record.name,
+                )
+                ownership = None
+            view = AccountView(
+                record.name, self._mounts, policy, self._claims, record.umask, ownership
+            )
             self._views[key] = record, view
         return view

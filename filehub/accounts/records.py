@@ -14,6 +14,7 @@ from zope.interface import implementer
 from filehub.accounts.admission import Admission
 from filehub.accounts.certrules import CertificateRule
 from filehub.accounts.policy import PathRule
+from filehub.attributes import Ownership
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IRateLimiter, ISessionLimits
 from filehub.networks import Networks
@@ -38,6 +39,7 @@ class AccountLimits:
     @ivar idle: seconds; L{None} for the listener's.
     @ivar stall: likewise.
     @ivar sessionTime: seconds; L{None} for the server's.
+    @ivar commands: a second; L{None} for the server's.
     @ivar downloadRate: bytes a second, over all sessions, of an account whose rate the
         server's own settings do not know.
     @ivar uploadRate: likewise.
@@ -47,6 +49,7 @@ class AccountLimits:
     idle: float | None = None
     stall: float | None = None
     sessionTime: float | None = None
+    commands: float | None = None
     downloadRate: float | None = None
     uploadRate: float | None = None
     download: IRateLimiter | None = None
@@ -83,6 +86,7 @@ class AccountRecord:
     @ivar foreignData: see L{IClientPreferences<filehub.interfaces.IClientPreferences>}.
     @ivar profile: likewise.
     @ivar umask: permission bits that nothing gets that it makes.
+    @ivar ownership: whose that is, as the system sees it; L{None}: the server's.
     @ivar homeMode: the bits of its home, if that is made at the first login; L{None}:
         it is not.
     @ivar admissions: its own and its groups' restrictions; all have to be met.
@@ -103,6 +107,7 @@ class AccountRecord:
     profile: str | None = None
     admissions: tuple[Admission, ...] = ()
     umask: int = 0
+    ownership: Ownership | None = None
     homeMode: int | None = None
     limits: AccountLimits = NO_LIMITS
     enabled: bool = True

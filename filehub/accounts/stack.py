@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from filehub.accounts.audit import AuditedFileSystem
 from filehub.accounts.guard import GuardedFileSystem
+from filehub.attributes import Ownership
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IEventSink, IFileSystem, IPermissionPolicy, IStorage
 from filehub.paths import VirtualPath
@@ -23,7 +24,7 @@ from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.mount import mounted
 from filehub.vfs.quota import NOBODY, QuotaFileSystem
 from filehub.vfs.templates import Templates
-from filehub.views import ICreationMask
+from filehub.views import ICreationMask, ICreationOwner
 
 
 class AccountView:
@@ -41,9 +42,11 @@ class AccountView:
         policy: IPermissionPolicy,
         claims: Claims | None = None,
         umask: int = 0,
+        ownership: Ownership | None = None,
     ) -> None:
         """
         @param umask: permission bits that nothing gets that is made here.
+        @param ownership: whose that is, if not the server's.
         """
         fileSystem = _view(name, mounts)
         if claims is not None:
@@ -53,6 +56,9 @@ class AccountView:
         able = ICreationMask(fileSystem, None) if umask else None
         if able is not None:
             fileSystem = able.masked(umask)
+        owned = ICreationOwner(fileSystem, None) if ownership is not None else None
+        if owned is not None:
+            fileSystem = owned.ownedBy(ownership)
         self.policy = policy
         #: What the guard guards: for what the server itself does, as this account.
         self.files = fileSystem

@@ -49,6 +49,7 @@ class Answer:
     canonical: str | None
     allowed: bool
     reason: str
+    owner: str | None
 
 
 @click.command()
@@ -83,14 +84,21 @@ def explain(
     def say(allowed: bool, reason: str, canonical: VirtualPath | None = None) -> None:
         shown = str(canonical) if canonical is not None else None
         answers.append(
-            Answer(name, address or None, protocol, verb.upper(), path, shown, allowed, reason)
+            Answer(
+                name, address or None, protocol, verb.upper(), path, shown, allowed, reason, owner
+            )
         )
 
+    owner: str | None = None
+
     async def work(reactor: Any) -> None:
+        nonlocal owner
         record = await _find(loaded, name)
         if record is None:
             say(False, f"{file} has no account {name!r}")
             return
+        if record.ownership is not None:
+            owner = ":".join("" if each < 0 else str(each) for each in record.ownership)
         refusal = _refusal(loaded, record, connection, verb.upper())
         if refusal is not None:
             say(False, refusal)
@@ -121,7 +129,8 @@ def _sentence(answer: Answer) -> str:
     if answer.canonical is not None and answer.canonical != answer.path:
         place = f"{answer.path} (which is {answer.canonical})"
     may = "may" if answer.allowed else "may not"
-    return f"{answer.user} {may} {answer.verb} {place}: {answer.reason}"
+    owner = f"; what it makes belongs to {answer.owner}" if answer.allowed and answer.owner else ""
+    return f"{answer.user} {may} {answer.verb} {place}: {answer.reason}{owner}"
 
 
 async def _find(loaded: LoadedConfiguration, name: str) -> AccountRecord | None:

@@ -19,8 +19,11 @@ from filehub.accounts.records import (
     AccountRecord,
     AccountTable,
 )
+from filehub.config.homes import homeOf
 from filehub.config.loading import LoadedConfiguration, ruleOrigins
-from filehub.config.schema import Admitted, Group, Restricted, Rule, User
+from filehub.config.owners import ownershipOf
+from filehub.config.schema import Admitted, Configuration, Group, Restricted, Rule, User
+from filehub.config.sources import Source
 from filehub.errors import ConfigurationError
 
 #: Of homes that are made.
@@ -69,6 +72,9 @@ class AccountBuilder:
             rules=self._rules(values.anonymous.rule, "anonymous"),
             admissions=_admissions(values.anonymous),
             umask=values.anonymous.umask or 0,
+            ownership=ownershipOf(
+                ANONYMOUS_NAME, values.anonymous.owner, values.anonymous.owner_group
+            ),
         )
         return records, anonymous if values.anonymous.enabled else None
 
@@ -109,23 +115,33 @@ class AccountBuilder:
         groupRules: tuple[tuple[PathRule, ...], ...],
     ) -> AccountRecord:
         groups = tuple(groups)
+        sections = (user, *groups)
         return AccountRecord(
             name=user.name,
             password=user.password,
             account=user.account,
             oneTimeSecret=user.one_time_secret,
-            home=user.home,
+            home=homeOf(user, groups),
             rules=rules,
             groups=tuple(group.name for group in groups),
             groupRules=groupRules,
             certificates=user.certificate,
-            requiresTLS=user.tls or any(group.tls for group in groups),
-            foreignData=user.allow_fxp,
-            profile=user.profile,
-            admissions=_admissions(user, *groups),
-            umask=_first("umask", user, *groups) or 0,
-            homeMode=_homeMode(user, *groups),
-            limits=AccountLimits(user.sessions, user.idle, user.stall, user.session_time),
+            requiresTLS=any(each.tls for each in sections),
+            foreignData=_first("allow_fxp", *sections),
+            profile=_first("profile", *sections),
+            admissions=_admissions(*sections),
+            umask=_first("umask", *sections) or 0,
+            ownership=ownershipOf(
+                user.name, _first("owner", *sections), _first("owner_group", *sections)
+            ),
+            homeMode=_homeMode(*sections),
+            limits=AccountLimits(
+                maximumSessions=_first("sessions", *sections),
+                idle=_first("idle", *sections),
+                stall=_first("stall", *sections),
+                sessionTime=_first("session_time", *sections),
+                commands=_first("commands", *sections),
+            ),
             enabled=user.enabled,
         )
 
@@ -133,6 +149,13 @@ class AccountBuilder:
         return tuple(
             _rule(rule, origin) for _, rule, origin in ruleOrigins(self._loaded, rules, *place)
         )
+
+
+def givesAway(values: Configuration) -> bool:
+    """Does the file say of anybody that his files belong to somebody else?"""
+    tables: list[Restricted | Source] = [*values.user, *values.group, *values.source]
+    tables.append(values.anonymous)
+    return any(each.owner is not None or each.owner_group is not None for each in tables)
 
 
 def _rule(rule: Rule, origin: str) -> PathRule:

@@ -22,13 +22,14 @@ from filehub.accounts.realm import FileHubRealm
 from filehub.accounts.records import AccountSource, LoginSource
 from filehub.accounts.sources import SourceChain
 from filehub.accounts.throttle import ThrottledPortal
-from filehub.config.accounts import AccountBuilder
+from filehub.config.accounts import AccountBuilder, givesAway
 from filehub.config.bans import BanService, banSettings
 from filehub.config.encryption import CertificateWatch, certificatesFor
 from filehub.config.ftp import ftpSettings, virtualHosts
 from filehub.config.limits import networkRecords, rateSettings, sessionCaps, throttleSettings
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
+from filehub.config.owners import OwnersService
 from filehub.config.quotas import UsageService, quotasOf
 from filehub.config.reloading import Reloadable, ReloadingService
 from filehub.config.sources import buildSource
@@ -159,6 +160,8 @@ class _Builder:
         if self._certificates is not None:
             watch = CertificateWatch(self._reactor, self._certificates)
             watch.setServiceParent(service)  # type: ignore[no-untyped-call]
+        if givesAway(self._values):
+            OwnersService().setServiceParent(service)  # type: ignore[no-untyped-call]
         accounts = AccountBuilder(self._loaded)
         file = accounts.table()
         sources = [

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from filehub.accounts.hashes import formatOf, missingLibrary
+from filehub.config.homes import homeOf
 from filehub.config.listeners import complaintAbout, fixedPort
 from filehub.config.places import Place, findPlaces, lineOf
 from filehub.config.schema import Configuration, Rule, keysAt
@@ -215,7 +216,10 @@ def _checkAccounts(loaded: LoadedConfiguration, complain: Any) -> None:
                 complain(
                     f"found {group!r}, expected the name of a [[group]]", "user", index, "groups"
                 )
-        _checkHome(loaded, complain, user.home, "user", index)
+        try:
+            _checkHome(loaded, complain, homeOf(user, values.group), "user", index)
+        except ConfigurationError as error:
+            complain(str(error), "user", index, "name")
         for key in ("password", "account"):
             stored = getattr(user, key)
             problem = _complaintAboutHash(stored or "", values.server.weak_hashes)

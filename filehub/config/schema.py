@@ -17,10 +17,12 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, model_validator
 
 from filehub.config.listening import FTP, RFC913, TFTP
+from filehub.config.owners import SystemGroup, SystemUser
 from filehub.config.sources import Source
 from filehub.config.values import (
     Bits,
     CertificateRules,
+    CommandRate,
     Count,
     ForeignValue,
     HoursList,
@@ -104,8 +106,8 @@ class Rule(Named):
 
 class Restricted(Section):
     """
-    When, from where and over what an account may be used, and which permission bits its
-    files do not get.
+    When, from where and over what an account may be used, whose its files are, and which
+    permission bits they do not get.
     """
 
     expires: date | None = None
@@ -113,6 +115,8 @@ class Restricted(Section):
     networks: list[NetworkValue] = []
     protocols: list[Literal["ftp", "tftp", "rfc913"]] = []
     umask: Bits | None = None
+    owner: SystemUser | None = None
+    owner_group: SystemGroup | None = None
 
 
 class Admitted(Restricted, Stored):
@@ -120,13 +124,24 @@ class Admitted(Restricted, Stored):
 
     create_home: bool | None = None
     home_mode: Bits | None = None
+    sessions: Count | None = None
+    idle: Seconds | None = None
+    stall: Seconds | None = None
+    session_time: Seconds | None = None
+    commands: CommandRate | None = None
+    tls: bool = False
+    allow_fxp: ForeignValue | None = None
+    profile: ProfileValue | None = None
 
 
 class Group(Admitted, Rated):
-    """Rules that several users share."""
+    """
+    Rules that several users share, and what holds for each of them that says nothing of
+    its own.
+    """
 
     name: NameValue
-    tls: bool = False
+    home: VirtualPathValue | None = None
     rule: list[Rule] = []
 
 
@@ -140,14 +155,7 @@ class User(Admitted, Rated):
     groups: list[str] = []
     home: VirtualPathValue = ROOT
     enabled: bool = True
-    sessions: Count | None = None
-    idle: Seconds | None = None
-    stall: Seconds | None = None
-    session_time: Seconds | None = None
     certificate: CertificateRules = ()
-    tls: bool = False
-    allow_fxp: ForeignValue | None = None
-    profile: ProfileValue | None = None
     rule: list[Rule] = []
 
     @model_validator(mode="before")
@@ -192,7 +200,7 @@ class Limits(Stored, Rated):
     handshake: Seconds = 30.0
     stall: Seconds = 120.0
     session_time: Seconds | None = None
-    commands: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    commands: CommandRate | None = None
     total_upload_rate: Rate | None = None
     total_download_rate: Rate | None = None
     session_upload_rate: Rate | None = None

@@ -18,6 +18,7 @@ from filehub.accounts.lookups import DatabaseSource
 from filehub.accounts.outside import PAMCheck, ProgramCheck, WebCheck
 from filehub.accounts.records import AccountRecord, AccountSource, LoginSource
 from filehub.accounts.sources import CheckedSource
+from filehub.config.owners import SystemGroup, SystemUser
 from filehub.config.values import Bits, Section
 from filehub.errors import ConfigurationError
 
@@ -29,7 +30,15 @@ _KEYS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
     "ldap": (
         frozenset(("url", "base")),
         frozenset(
-            ("filter", "bind_name", "bind_password", "start_tls", "authority", "group_names")
+            (
+                "filter",
+                "bind_name",
+                "bind_password",
+                "start_tls",
+                "authority",
+                "group_names",
+                "posix_owner",
+            )
         ),
     ),
     "program": (frozenset(("command",)), frozenset()),
@@ -43,7 +52,9 @@ _SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
 #: Passwords may go in the clear to this machine only.
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
 #: What accounts that are checked elsewhere have in common.
-_COMMON: Final = frozenset(("type", "groups", "home", "create_home", "home_mode"))
+_COMMON: Final = frozenset(
+    ("type", "groups", "home", "create_home", "home_mode", "owner", "owner_group")
+)
 
 
 class Source(Section):
@@ -66,12 +77,15 @@ class Source(Section):
     start_tls: bool = False
     authority: Path | None = None
     group_names: dict[str, str] = {}
+    posix_owner: bool = False
     command: list[str] = []
     headers: dict[str, str] = Field(default={}, repr=False)
     groups: list[str] = []
     home: str = "/"
     create_home: bool = False
     home_mode: Bits | None = None
+    owner: SystemUser | None = None
+    owner_group: SystemGroup | None = None
 
     @model_validator(mode="after")
     def _belong(self) -> Source:
@@ -175,11 +189,17 @@ def buildSource(
         if stored.name in (".", ".."):
             # It would be the home of everybody.
             raise ConfigurationError(f"found {stored.name!r}, expected the name of a user")
-        usual: dict[str, Any] = {"home": source.home}
+        usual: dict[str, Any] = {}
+        if "home" in source.model_fields_set:
+            usual["home"] = source.home
         if source.create_home:
             usual["create_home"] = True
         if source.home_mode is not None:
             usual["home_mode"] = f"{source.home_mode:03o}"
+        if source.owner is not None:
+            usual["owner"] = source.owner
+        if source.owner_group is not None:
+            usual["owner_group"] = source.owner_group
         settings = {**usual, **stored.settings}
         own = settings.get("groups", [])
         if isinstance(own, list):
@@ -204,6 +224,7 @@ def _checkOf(source: Source) -> Any:
             source.start_tls,
             str(source.authority) if source.authority is not None else None,
             source.group_names,
+            source.posix_owner,
         )
     if source.type == "program":
         return ProgramCheck(tuple(source.command))

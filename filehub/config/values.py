@@ -290,6 +290,8 @@ Text = Annotated[str, Field(max_length=4096)]
 #: Permission bits.
 Bits = Annotated[int, BeforeValidator(_bits), Field(ge=0, le=0o777)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+#: Commands a second.
+CommandRate = Annotated[float, Field(gt=0, le=100_000)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Points = Annotated[float, Field(ge=0, le=1000)]
 #: C{"auto"}: as many as there are processors.

@@ -21,10 +21,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from filehub.attributes import Ownership
 from filehub.vfs import _openat
 from filehub.vfs._openat import Names
 from filehub.vfs._staging import Staging, newName, restoreLength, tryLock, unlock
 from filehub.vfs._syscalls import reflink
+from filehub.vfs.ownership import give
 
 Partial = Literal["owner", "delete", "visible"]
 
@@ -41,6 +43,7 @@ class WritePolicy:
     @ivar mode: permission bits of new files, whatever the umask.
     @ivar procLinks: can an unnamed file be given a name through C{/proc}?
     @ivar distant: may a write fail as late as when the file is closed?
+    @ivar ownership: whose new files are, if not the server's.
     """
 
     partial: Partial
@@ -48,6 +51,7 @@ class WritePolicy:
     mode: int
     procLinks: bool
     distant: bool
+    ownership: Ownership | None = None
 
 
 @dataclass(slots=True)
@@ -116,9 +120,16 @@ class Draft(ABC):
 
     def _settle(self, mode: int) -> None:
         """What is done to content before it gets its name."""
-        if os.fstat(self.descriptor).st_mode & 0o7777 != mode:
+        status = os.fstat(self.descriptor)
+        if status.st_mode & 0o7777 != mode:
             os.fchmod(self.descriptor, mode)
+        ownership = self._ownership()
+        if ownership is not None:
+            give(self.descriptor, ownership, status)
         self._flush()
+
+    def _ownership(self) -> Ownership | None:
+        return self.place.policy.ownership
 
     def _flush(self) -> None:
         """Learn now of what would only be told at the very end."""
@@ -309,6 +320,11 @@ class CopyDraft(NewDraft):
     def _worthKeeping(self) -> bool:
         return False
 
+    def _ownership(self) -> Ownership | None:
+        # It is the same file as before, as far as anybody can tell.
+        before = self._sourceStatus
+        return super()._ownership() and Ownership(before.st_uid, before.st_gid)
+
     def close(self) -> None:
         """See L{Draft.close}."""
         super().close()
@@ -348,6 +364,7 @@ class PartDraft(Draft):
         place = self.place
         if place.policy.partial == "visible":
             with suppress(FileExistsError):
+                self._settle(place.policy.mode)
                 self._move(replace=False)
         elif place.policy.partial == "delete" or not os.fstat(self.descriptor).st_size:
             folder = place.staging.openPartFolder(place.owner, place.names[:-1])

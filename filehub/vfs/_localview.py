@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zope.interface import implementer
 
-from filehub.attributes import Disposition, FileAttributes, SpaceUsage
+from filehub.attributes import Disposition, FileAttributes, Ownership, SpaceUsage
 from filehub.errors import FileSystemError, InvalidName, NotFound, OperationNotSupported
 from filehub.interfaces import (
     ICaseFolding,
@@ -44,13 +44,23 @@ class LocalView:
     """
     @param owner: whose parts of broken uploads are shown.
     @param withheld: permission bits that nothing new gets.
+    @param ownership: whose is what is new, if not the server's.
     """
 
-    def __init__(self, tree: LocalTree, owner: str, withheld: int = 0) -> None:
+    def __init__(
+        self,
+        tree: LocalTree,
+        owner: str,
+        withheld: int = 0,
+        ownership: Ownership | None = None,
+    ) -> None:
         self._tree = tree
         self._owner = owner
         self._withheld = withheld
+        self._ownership = ownership
         self._uploads = tree.uploads.masked(withheld) if withheld else tree.uploads
+        if ownership is not None:
+            self._uploads = self._uploads.ownedBy(ownership)
 
     # --- how work is done ---
 

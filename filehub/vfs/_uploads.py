@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 from typing import Final
 
-from filehub.attributes import Disposition
+from filehub.attributes import Disposition, Ownership
 from filehub.errors import InvalidOffset
 from filehub.vfs import _openat
 from filehub.vfs._drafts import (
@@ -43,6 +43,10 @@ class Uploads:
         """The same, but new files lack these permission bits."""
         policy = replace(self._policy, mode=self._policy.mode & ~withheld)
         return Uploads(self._root, self._staging, policy)
+
+    def ownedBy(self, ownership: Ownership) -> Uploads:
+        """The same, but new files are theirs."""
+        return Uploads(self._root, self._staging, replace(self._policy, ownership=ownership))
 
     def begin(
         self, owner: str, names: Names, disposition: Disposition, sizeHint: int | None

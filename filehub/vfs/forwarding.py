@@ -11,7 +11,13 @@ from typing import Any, ClassVar, Final
 
 from zope.interface import Interface, implementer
 
-from filehub.attributes import AttributeChanges, Disposition, FileAttributes, SpaceUsage
+from filehub.attributes import (
+    AttributeChanges,
+    Disposition,
+    FileAttributes,
+    Ownership,
+    SpaceUsage,
+)
 from filehub.interfaces import (
     ICaseFolding,
     IChecksums,
@@ -26,7 +32,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import VirtualPath
-from filehub.views import ICreationMask
+from filehub.views import ICreationMask, ICreationOwner
 
 CAPABILITIES: Final = (
     IRandomAccess,
@@ -54,13 +60,19 @@ class ForwardingFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
-        known = interface is ICreationMask or interface in self.capabilities
+        known = interface in (ICreationMask, ICreationOwner) or interface in self.capabilities
         return self if known and interface(self.inner, None) is not None else None
 
     def masked(self, withheld: int) -> IFileSystem:
         """See L{ICreationMask.masked}."""
         view = copy(self)
         view.inner = ICreationMask(self.inner).masked(withheld)
+        return view
+
+    def ownedBy(self, ownership: Ownership | None) -> IFileSystem:
+        """See L{ICreationOwner.ownedBy}."""
+        view = copy(self)
+        view.inner = ICreationOwner(self.inner).ownedBy(ownership)
         return view
 
     # Plain methods that hand on the inner coroutine: nothing is wrapped twice.

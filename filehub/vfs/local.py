@@ -18,7 +18,13 @@ from typing import Final, Literal
 
 from zope.interface import implementer
 
-from filehub.attributes import AttributeChanges, DirectoryEntry, Disposition, FileAttributes
+from filehub.attributes import (
+    AttributeChanges,
+    DirectoryEntry,
+    Disposition,
+    FileAttributes,
+    Ownership,
+)
 from filehub.errors import ConfigurationError, NotADirectory, NotFound, OperationNotSupported
 from filehub.interfaces import (
     IDirectoryHandle,
@@ -42,8 +48,9 @@ from filehub.vfs._staging import Staging
 from filehub.vfs._syscalls import CachedOpen, cachedOpenWorks, fileSystemKind
 from filehub.vfs._uploads import Uploads
 from filehub.vfs.measuring import measureFolder
+from filehub.vfs.ownership import makeDirectory as makeOwnedDirectory
 from filehub.vfs.workers import Workers
-from filehub.views import ICreationMask
+from filehub.views import ICreationMask, ICreationOwner
 
 LinkPolicy = Literal["refuse", "within-root"]
 
@@ -175,7 +182,7 @@ def _openUsable(root: Path) -> int:
     return descriptor
 
 
-@implementer(IFileSystem, ICreationMask)
+@implementer(IFileSystem, ICreationMask, ICreationOwner)
 class LocalFileSystem(LocalView):
     """
     A L{LocalTree} as one account sees it.  An account's own part of a broken upload
@@ -185,7 +192,11 @@ class LocalFileSystem(LocalView):
 
     def masked(self, withheld: int) -> LocalFileSystem:
         """See L{ICreationMask.masked}."""
-        return LocalFileSystem(self._tree, self._owner, withheld | self._withheld)
+        return LocalFileSystem(self._tree, self._owner, withheld | self._withheld, self._ownership)
+
+    def ownedBy(self, ownership: Ownership | None) -> LocalFileSystem:
+        """See L{ICreationOwner.ownedBy}."""
+        return LocalFileSystem(self._tree, self._owner, self._withheld, ownership)
 
     async def resolve(self, path: VirtualPath, *, followFinal: bool = True) -> VirtualPath:
         """See L{IFileSystem.resolve}."""
@@ -268,14 +279,11 @@ class LocalFileSystem(LocalView):
     async def makeDirectory(self, path: VirtualPath) -> None:
         """See L{IFileSystem.makeDirectory}."""
         names = self._made(path)
-        tree = self._tree
-        await self._hop(
-            path,
-            _openat.makeDirectory,
-            tree.root.descriptor,
-            names,
-            tree.directoryMode & ~self._withheld,
-        )
+        root, mode = self._tree.root.descriptor, self._tree.directoryMode & ~self._withheld
+        if self._ownership is None:
+            await self._hop(path, _openat.makeDirectory, root, names, mode)
+        else:
+            await self._hop(path, makeOwnedDirectory, root, names, mode, self._ownership)
 
     async def removeDirectory(self, path: VirtualPath) -> None:
         """See L{IFileSystem.removeDirectory}."""

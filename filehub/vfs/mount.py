@@ -15,6 +15,7 @@ from filehub.attributes import (
     Disposition,
     FileAttributes,
     FileType,
+    Ownership,
     SpaceUsage,
 )
 from filehub.errors import (
@@ -42,7 +43,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import ROOT, VirtualPath
-from filehub.views import ICreationMask
+from filehub.views import ICreationMask, ICreationOwner
 
 _T = TypeVar("_T")
 
@@ -94,7 +95,7 @@ class MountTable:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if any of the mounts has it."""
-        if interface in _CAPABILITIES or interface is ICreationMask:
+        if interface in _CAPABILITIES or interface in (ICreationMask, ICreationOwner):
             for mount in self._mounts.values():
                 if interface(mount.fileSystem, None) is not None:
                     return self
@@ -106,6 +107,14 @@ class MountTable:
         for point, fileSystem in self._mounts.values():
             able = ICreationMask(fileSystem, None)
             views[point] = fileSystem if able is None else able.masked(withheld)
+        return MountTable(views)
+
+    def ownedBy(self, ownership: Ownership | None) -> MountTable:
+        """See L{ICreationOwner.ownedBy}.  Mounts without owners stay as they are."""
+        views = {}
+        for point, fileSystem in self._mounts.values():
+            able = ICreationOwner(fileSystem, None)
+            views[point] = fileSystem if able is None else able.ownedBy(ownership)
         return MountTable(views)
 
     # --- which mount ---

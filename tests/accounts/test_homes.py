@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from filehub.accounts import realm
 from filehub.accounts.homes import makeHome
 from filehub.accounts.realm import FileHubRealm
 from filehub.accounts.records import AccountRecord, AccountTable
+from filehub.attributes import Ownership
 from filehub.errors import AlreadyExists, FileSystemError, NotADirectory, NotFound
 from filehub.interfaces import IFileAccount
 from filehub.paths import ROOT, VirtualPath
@@ -107,6 +110,18 @@ class LoginTests(SynchronousTestCase):
             self.login(record, protocol)
             with self.assertRaises(NotFound):
                 self.tree.find(home)
+
+    def test_mayNotGiveAway(self) -> None:
+        """A server without the rights lets the account in; files stay its own, and it says so."""
+        self.patch(realm, "mayGiveAway", lambda: False)
+        record = AccountRecord("eve", rules=rules({"/": LETTERS}), ownership=Ownership(1))
+        with capturedLogs() as events:
+            files = self.login(record).fileSystem
+        now(store(files, at("/f"), CREATE))
+        formats = [event["log_format"] for event in events]
+        self.assertEqual(
+            formats, ["{account}: its files stay the server's, which may give none away"]
+        )
 
     def test_cannotBeMade(self) -> None:
         """A link in the way: the session begins above, and nothing was made behind it."""

@@ -220,7 +220,7 @@ class Directory(Service):
         pem = issued.write(self.folder / "server.pem")
         (self.folder / "data").mkdir()
         modules = [f"moduleload {each}" for each in ("back_mdb", "memberof")]
-        schemas = [f"include /etc/ldap/schema/{each}.schema" for each in ("core", "cosine")]
+        schemas = [f"include /etc/ldap/schema/{each}.schema" for each in ("core", "cosine", "nis")]
         lines = [
             "modulepath /usr/lib/ldap",
             *modules,

@@ -3,9 +3,11 @@ Homes that are made, permission bits, and texts for people, with clients that ot
 """
 
 import ftplib
+import io
 import os
 import shutil
 import stat
+from unittest import skipUnless
 
 from tests.integration.harness import IntegrationTestCase, Site, hashPassword, sharedSite
 from tests.integration.rawrfc913 import RawRFC913
@@ -30,6 +32,16 @@ name = "dave"
 password = "{hashPassword("sesame")}"
 groups = ["guests"]
 home = "/trap/%u"
+[[user.rule]]
+path = "/"
+allow = "elradfmw"
+[[user]]
+name = "erin"
+password = "{hashPassword("sesame")}"
+groups = ["guests"]
+home = "/owned/at/%u"
+owner = 54321
+owner_group = 54322
 [[user.rule]]
 path = "/"
 allow = "elradfmw"
@@ -79,6 +91,29 @@ class FirstLoginTests(IntegrationTestCase):
         for path in ("file", "made", "made2"):
             self.assertEqual(self.mode(f"homes/carol/{path}") & 0o027, 0, path)
         self.assertRaises(ftplib.error_perm, client.mkd, ".hidden")
+
+    @skipUnless(os.geteuid() == 0, "only root gives files away")
+    def test_owner(self) -> None:
+        """Home, directories, and files however they come about are the account's, as told."""
+        client = self.login("erin")
+        self.assertEqual(client.pwd(), "/owned/at/erin")
+        client.mkd("made")
+        for verb in ("STOR new", "STOU", "STOR new", "APPE appended", "STOR made/inner"):
+            client.storbinary(verb, io.BytesIO(b"content"))
+        client.sendcmd("COMB all new appended")
+        with RawRFC913(self.site.rfc913) as client913:
+            client913.command("USER erin")
+            client913.command("PASS sesame")
+            for command in ("CDIR /owned/at/erin", "STOR NEW simple", "SIZE 2"):
+                client913.command(command)
+            client913.send(b"ok")
+            client913.reply()
+        made = list((self.site.root / "owned/at").rglob("*"))
+        # The home, a directory and what is in it, COMB's result, STOU's, and RFC 913's.
+        self.assertEqual(len(made), 6, made)
+        for each in made:
+            self.assertEqual((each.stat().st_uid, each.stat().st_gid), (54321, 54322), each)
+        self.assertEqual((self.site.root / "owned/at").stat().st_uid, 0)
 
     def test_links(self) -> None:
         """Nobody's home is made behind a link, not even inside the root."""

@@ -44,6 +44,17 @@ cn: One
 sn: T
 userPassword: pear
 
+dn: uid=gil,{PEOPLE}
+objectClass: inetOrgPerson
+objectClass: posixAccount
+uid: gil
+cn: Gil
+sn: G
+userPassword: plum
+uidNumber: 54321
+gidNumber: 0
+homeDirectory: /nowhere
+
 dn: cn=Other,{PEOPLE}
 objectClass: inetOrgPerson
 uid: twin
@@ -159,6 +170,19 @@ group_names = {{ "CN=staff, {Directory.suffix}" = "writers" }}
         for name, password, code in (("dora", "sesame", 257), ("emil", "apple", 550)):
             with self.subTest(name), RawFTP(self.site.ftp).login(name, password) as client:
                 self.assertEqual(client.command(f"MKD {self.virtual}/{name}").code, code)
+
+    def test_posix(self) -> None:
+        """Files can belong to whom the entry says, unless that is root."""
+        found = replace(self.check, posixOwner=True)("gil", b"plum", None)
+        assert found is not None
+        self.assertEqual(found.settings, {"owner": 54321})
+        for check, name, word in (
+            (self.check, "gil", b"plum"),
+            (replace(self.check, posixOwner=True), "emil", b"apple"),
+        ):
+            found = check(name, word, None)
+            assert found is not None
+            self.assertEqual(found.settings, {})
 
     def test_changes(self) -> None:
         """Who is removed, or has another password, is so at the next login."""
