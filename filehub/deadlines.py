@@ -60,6 +60,8 @@ class Deadlines:
         self._granularity = granularity
         self._slots: dict[int, set[Deadline]] = {}
         self._tick: IDelayedCall | None = None
+        #: The slot that the tick is for.
+        self._next = 0
 
     def seconds(self) -> float:
         """What its clock says."""
@@ -72,17 +74,23 @@ class Deadlines:
         return deadline
 
     def _arm(self, deadline: Deadline, seconds: float) -> None:
-        deadline.due = self._clock.seconds() + seconds
-        slot = math.ceil(deadline.due / self._granularity)
+        due = deadline.due = self._clock.seconds() + seconds
+        slot = math.ceil(due / self._granularity)
         if deadline._slot == -1 or slot < deadline._slot:
             # Later ones stay where they are until that slot has come.
             self._place(deadline, slot)
 
     def _place(self, deadline: Deadline, slot: int) -> None:
-        self._remove(deadline)
+        if deadline._slot != -1:
+            self._remove(deadline)
         deadline._slot = slot
-        self._slots.setdefault(slot, set()).add(deadline)
-        self._schedule(slot)
+        members = self._slots.get(slot)
+        if members is None:
+            self._slots[slot] = {deadline}
+        else:
+            members.add(deadline)
+        if self._tick is None or slot < self._next:
+            self._schedule(slot)
 
     def _remove(self, deadline: Deadline) -> None:
         members = self._slots.get(deadline._slot)
@@ -100,10 +108,12 @@ class Deadlines:
             self._tick = None
 
     def _schedule(self, slot: int) -> None:
+        """Ring at this slot, which is the first."""
+        self._next = slot
         delay = max(0.0, slot * self._granularity - self._clock.seconds())
         if self._tick is None:
             self._tick = self._clock.callLater(delay, self._ring)
-        elif self._tick.getTime() > slot * self._granularity:
+        else:
             self._tick.reset(delay)
 
     def _ring(self) -> None:
@@ -121,5 +131,7 @@ class Deadlines:
                 deadline._callback = None
                 with self._log.failuresHandled("a deadline's callback failed"):
                     callback()
-        if self._slots and self._tick is None:
-            self._schedule(min(self._slots))
+        if self._slots:
+            first = min(self._slots)
+            if self._tick is None or first < self._next:
+                self._schedule(first)

@@ -25,12 +25,17 @@ class Outcome(enum.Enum):
     STALLED = "stalled"
     FAILED = "failed"
 
+    # They are keys of counters, and there is one of each; an enumeration's own is slow.
+    __hash__ = object.__hash__
+
 
 class Direction(enum.Enum):
     """Seen from the server's storage."""
 
     DOWNLOAD = "download"
     UPLOAD = "upload"
+
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True, slots=True)

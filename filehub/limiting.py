@@ -59,8 +59,12 @@ class RateSettings:
     user: Rates = NO_RATES
     session: Rates = NO_RATES
 
-
-_NO_SETTINGS: Final = RateSettings()
+    @property
+    def isEmpty(self) -> bool:
+        """Is nothing limited at all?"""
+        single = {self.server, self.user, self.session}
+        named = (self.networks, self.groups, self.users)
+        return single.union(*(each.values() for each in named)) == {NO_RATES}
 
 
 class RateBook:
@@ -79,13 +83,13 @@ class RateBook:
         self._clock = clock
         self._share = share
         self._settings = settings or RateSettings()
-        self.isEmpty = self._settings == _NO_SETTINGS
+        self.isEmpty = self._settings.isEmpty
         self._buckets: dict[tuple[Direction, str, object], TokenBucket] = {}
 
     def configure(self, settings: RateSettings) -> None:
         """These are the limits from now on."""
         self._settings = settings
-        self.isEmpty = settings == _NO_SETTINGS
+        self.isEmpty = settings.isEmpty
         for (direction, level, name), bucket in self._buckets.items():
             rate = self._rate(direction, level, name) or float("inf")
             bucket.setRate(rate / self._share)

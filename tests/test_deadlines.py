@@ -53,6 +53,14 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(len(self.rung), 1000)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_postponingOneDoesNotDelayAnother(self) -> None:
+        """One that is put off when its time comes leaves the others theirs."""
+        far = self.deadlines.after(1, lambda: self.rung.append("far"))
+        self.deadlines.after(5, lambda: self.rung.append("near"))
+        far.postpone(300)
+        self.clock.pump([1.0] * 6)
+        self.assertEqual(self.rung, ["near"])
+
     def test_callbackCancelsItsNeighbour(self) -> None:
         """A callback may cancel another deadline of the same slot."""
         others = []

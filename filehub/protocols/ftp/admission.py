@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
 from filehub.credentials import Address, ConnectionInfo
 from filehub.interfaces import IFileAccount
 from filehub.networks import canonicalHost
-from filehub.protocols.ftp.data import KEEPALIVE
+from filehub.protocols.ftp.sockoptions import KEEPALIVE
 
 
 def addressOf(address: IAddress) -> Address:

@@ -23,21 +23,23 @@ connect before or after they send the command; both work.
   - Where clients come through a proxy, it has to be a trusted one, and whose each
     connection is stands in its PROXY header.
   - Nothing is read from a connection before a transfer wants it.
+  - Most clients connect at once and then send the command.  So nobody waits at the port
+    until the command comes, or C{lingerSeconds} have passed; what has connected by then
+    waits in the kernel.  (TLS and PROXY headers want an early start.)
+  - Time limits are moments that are written down; one deadline of a session looks at
+    them now and then.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from filehub.credentials import Address
 from filehub.deadlines import Deadline, Deadlines
@@ -56,84 +58,17 @@ from filehub.protocols.ftp.introduction import Introduction
 from filehub.protocols.ftp.passive import (
     BACKLOG,
     DEFAULT_PASSIVE_PORTS,
-    OUT_OF_DESCRIPTORS,
+    PassiveListener,
     PassivePorts,
     canonicalHost,
     socketAddress,
 )
+from filehub.protocols.ftp.sockoptions import bindSource, reset, tune
 from filehub.transfer.proxyheader import ProxyHeader
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 
-_RESET: Final = struct.pack("ii", 1, 0)
-#: Let connect() choose the source port (linux/in.h); bind() would have to find one
-#: that is free for every destination.
-_IP_BIND_ADDRESS_NO_PORT: Final = 24
-
-#: TCP keepalive: of a download whose client is gone nothing else is heard, and address
-#: translators forget silent connections.  Seconds, seconds, probes.
-KEEPALIVE: Final = (
-    (socket.TCP_KEEPIDLE, 60),
-    (socket.TCP_KEEPINTVL, 15),
-    (socket.TCP_KEEPCNT, 5),
-)
-
 Protect = Callable[[SocketStream], Awaitable[ByteStream]]
-
-
-def _reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    sock.close()
-
-
-def _tune(sock: socket.socket) -> None:
-    """Options of every data connection; accepted ones have them from their listener."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in KEEPALIVE:
-        sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-@implementer(IReadDescriptor)
-class _Listener:
-    """One passive port, until the right peer has come."""
-
-    __slots__ = ("_channels", "_sock", "port")
-
-    def __init__(self, channels: DataChannels, sock: socket.socket, port: int) -> None:
-        self._channels = channels
-        self._sock = sock
-        self.port = port
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def logPrefix(self) -> str:
-        return "passive"
-
-    def doRead(self) -> None:
-        for _ in range(BACKLOG):
-            try:
-                sock, address = self._sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in OUT_OF_DESCRIPTORS:
-                    # It would be reported again and again; and this frees one.
-                    self._channels._listenerFailed(
-                        ConnectFailed(f"cannot accept data connection: {error.strerror}")
-                    )
-                    return
-                # That connection was gone before we got to it.
-                continue
-            if self._channels._arrived(sock, address[0], address[1]):
-                return
-
-    def connectionLost(self, reason: Failure) -> None:
-        self._channels._listenerFailed(ConnectFailed())
-
-    def close(self) -> None:
-        self._sock.close()
 
 
 class DataChannels:
@@ -148,10 +83,12 @@ class DataChannels:
         "_allowForeign",
         "_deadline",
         "_deadlines",
+        "_expires",
         "_former",
         "_handshakeSeconds",
         "_host",
         "_introductions",
+        "_lingerSeconds",
         "_listenSeconds",
         "_listener",
         "_onViolation",
@@ -183,6 +120,7 @@ class DataChannels:
         handshakeSeconds: float = 30.0,
         openSeconds: float = 30.0,
         listenSeconds: float = 300.0,
+        lingerSeconds: float = 1.0,
         stallSeconds: float = 60.0,
         sourcePort: int = 0,
         allowForeign: Foreign = False,
@@ -196,6 +134,8 @@ class DataChannels:
         @param openSeconds: how long a transfer command waits for its connection,
             TLS handshake included.
         @param listenSeconds: how long a port that nobody uses is kept.
+        @param lingerSeconds: how long connections may wait for the command before they
+            are looked at.
         @param stallSeconds: see L{SocketStream}'s C{patience}.
         @param sourcePort: where active connections come from, e.g. 20; 0 for any.
         @param allowForeign: who besides the peer may take part (FXP).
@@ -213,6 +153,7 @@ class DataChannels:
         self._openSeconds = openSeconds
         self._handshakeSeconds = handshakeSeconds
         self._listenSeconds = listenSeconds
+        self._lingerSeconds = lingerSeconds
         self._patience = stallSeconds
         self._sourcePort = sourcePort
         self._allowForeign = allowForeign
@@ -220,12 +161,13 @@ class DataChannels:
         self._introductions: list[Introduction] | None = None
         self._former: int | None = None
         self._onViolation = onViolation
-        self._listener: _Listener | None = None
+        self._listener: PassiveListener | None = None
         self._stream: SocketStream | None = None
         self._target: tuple[str, int] | None = None
         self._waiting: Deferred[SocketStream] | None = None
         self._opening: SocketStream | None = None
         self._deadline: Deadline | None = None
+        self._expires = math.inf
         self.strangers = 0
         self.isForeign = False
         self.onEarly: Callable[[SocketStream], None] | None = None
@@ -249,18 +191,28 @@ class DataChannels:
         @raise NoPortFree: all ports are in use.
         @raise ConnectFailed: no descriptor is free.
         """
-        self.reset()
+        if self.isArmed or self._waiting is not None or self._opening is not None:
+            self.reset()
         if family is not None and family != self.family:
             raise OperationNotSupported(None, "network protocol not supported here")
         # A port that this client had before is not given to it again: it may be late,
         # and its connection would be taken for the new one.
         sock, port = self._ports.listen(self._host, self._former)
         self._former = port
-        _tune(sock)
-        listener = self._listener = _Listener(self, sock, port)
-        self._reactor.addReader(listener)
-        self._deadline = self._deadlines.after(self._listenSeconds, self._expired)
+        self._listener = PassiveListener(self, sock, port)
+        if self.onEarly is None and self._proxies is None and self._lingerSeconds:
+            self._limit(self._listenSeconds, self._lingerSeconds)
+        else:
+            self._watch()
+            self._limit(self._listenSeconds)
         return port
+
+    def _watch(self) -> None:
+        """Have the reactor tell of whoever comes."""
+        listener = self._listener
+        if listener is not None and not listener.isWatched:
+            listener.isWatched = True
+            self._reactor.addReader(listener)
 
     def active(self, host: str, port: int) -> None:
         """
@@ -295,19 +247,39 @@ class DataChannels:
         @raise ConnectFailed: there is none, or it could not be had in time.
         @raise ProtectionRequired: what C{protect} raises, or it took too long.
         """
-        stream, self._stream = self._stream, None
+        stream = self.take() if self.hasArrived() else None
         if stream is not None and protect is None:
-            return stream
+            self._unlimit()
+            return self._tuned(stream)
         self._limit(self._openSeconds)
         try:
-            if stream is None:
-                stream = await self._connected()
+            stream = await self._connected() if stream is None else self._tuned(stream)
             if protect is None:
                 return stream
             self._limit(self._handshakeSeconds)
             return await self._protected(stream, protect)
         finally:
             self._unlimit()
+
+    def hasArrived(self) -> bool:
+        """Has the client connected already?  Then L{take} has it."""
+        if self._stream is None and self._listener is not None:
+            self._listener.doRead()
+        return self._stream is not None
+
+    def take(self) -> SocketStream | None:
+        """
+        The connection that has arrived, as it came: for what fits into one packet or
+        two, or wants options of its own.
+        """
+        stream, self._stream = self._stream, None
+        return stream
+
+    @staticmethod
+    def _tuned(stream: SocketStream) -> SocketStream:
+        if stream.kernelSocket is not None:
+            tune(stream.kernelSocket)
+        return stream
 
     def reset(self) -> None:
         """Close all that is not handed out, and fail an L{open} under way."""
@@ -331,8 +303,7 @@ class DataChannels:
         if self._listener is None:
             raise ConnectFailed("no data connection: use PASV, EPSV, PORT or EPRT first")
         waiting = self._waiting = Deferred(self._waitCancelled)
-        # Most clients have connected by now, which the reactor would tell in its next turn.
-        self._listener.doRead()
+        self._watch()
         return await waiting
 
     async def _connect(self, host: str, port: int) -> SocketStream:
@@ -343,8 +314,10 @@ class DataChannels:
             raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
         stream = self._opening = SocketStream(self._reactor, sock, self._patience)
         try:
-            _tune(sock)
-            self._bindSource(sock)
+            tune(sock)
+            if family == self.family:
+                # Else the client is behind a proxy of ours, or another server is meant.
+                bindSource(sock, self._host, self._sourcePort)
             code = sock.connect_ex(address)
             if code == errno.EINPROGRESS:
                 await stream.writable()
@@ -363,22 +336,6 @@ class DataChannels:
             self._opening = None
         return stream
 
-    def _bindSource(self, sock: socket.socket) -> None:
-        """Come from the address that the client talks to, so that its firewall agrees."""
-        if sock.family != self.family:
-            # The client is behind a proxy of ours, or another server is meant.
-            return
-        if self._sourcePort:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(socketAddress(self._host, self._sourcePort)[1])
-                return
-            except OSError:
-                # In use towards this peer, or not for us: any port is better than none.
-                pass
-        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-        sock.bind(socketAddress(self._host, 0)[1])
-
     async def _protected(self, stream: SocketStream, protect: Protect) -> ByteStream:
         self._opening = stream
         try:
@@ -394,8 +351,8 @@ class DataChannels:
 
     # --- what the listener tells
 
-    def _arrived(self, sock: socket.socket, host: str, port: int) -> bool:
-        """Let a new connection in, or not.  True: the listener is closed."""
+    def arrived(self, sock: socket.socket, host: str, port: int) -> bool:
+        """See L{Arrivals.arrived<filehub.protocols.ftp.passive.Arrivals.arrived>}."""
         if self._proxies is None:
             return self._admit(sock, host, port)
         introductions = self._introductions = self._introductions or []
@@ -413,12 +370,12 @@ class DataChannels:
             self._introductions.remove(introduction)
         if header is None or header.source is None:
             # Nonsense, or the proxy itself: it looks whether we are well.
-            _reset(introduction.sock)
+            reset(introduction.sock)
         else:
             self._admit(introduction.sock, header.source.host, header.source.port)
 
     def _refuse(self, sock: socket.socket, host: str, port: int) -> None:
-        _reset(sock)
+        reset(sock)
         self.strangers += 1
         self._violation("stranger on data port", Address(canonicalHost(host), port))
 
@@ -432,15 +389,16 @@ class DataChannels:
         stream = SocketStream(self._reactor, sock, self._patience)
         waiting, self._waiting = self._waiting, None
         if waiting is None:
-            self._unlimit()
+            self._expires = math.inf
             self._stream = stream
             if self.onEarly is not None:
-                self.onEarly(stream)
+                self.onEarly(self._tuned(stream))
         else:
-            waiting.callback(stream)
+            waiting.callback(self._tuned(stream))
         return True
 
-    def _listenerFailed(self, error: TransferError) -> None:
+    def listenerFailed(self, error: TransferError) -> None:
+        """See L{Arrivals.listenerFailed<filehub.protocols.ftp.passive.Arrivals.listenerFailed>}."""
         self._closeListener()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
@@ -449,13 +407,14 @@ class DataChannels:
     def _closeListener(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
-            self._reactor.removeReader(listener)
+            if listener.isWatched:
+                self._reactor.removeReader(listener)
             listener.close()
             self._ports.release(self._host, listener.port)
         introductions, self._introductions = self._introductions, None
         for each in introductions or ():
             each.cancel()
-            _reset(each.sock)
+            reset(each.sock)
 
     def _violation(self, kind: str, address: Address) -> None:
         if self._onViolation is not None:
@@ -463,22 +422,39 @@ class DataChannels:
 
     # --- time
 
-    def _limit(self, seconds: float) -> None:
-        if self._deadline is not None:
-            self._deadline.postpone(seconds)
-        else:
-            self._deadline = self._deadlines.after(seconds, self._expired)
+    def _limit(self, seconds: float, look: float | None = None) -> None:
+        """
+        Give up in so many seconds.
+
+        @param look: see before how it is going.
+        """
+        now = self._deadlines.seconds()
+        self._expires = now + seconds
+        seconds = seconds if look is None else min(look, seconds)
+        deadline = self._deadline
+        if deadline is None:
+            self._deadline = self._deadlines.after(seconds, self._look)
+        elif look is None or deadline.due > now + seconds:
+            deadline.postpone(seconds)
 
     def _unlimit(self) -> None:
+        self._expires = math.inf
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.cancel()
 
-    def _expired(self) -> None:
+    def _look(self) -> None:
         self._deadline = None
+        left = self._expires - self._deadlines.seconds()
+        if left == math.inf:
+            return
+        if left > 0:
+            self._deadline = self._deadlines.after(left, self._look)
+            self._watch()
+            return
         if self._opening is not None:
             self._opening.abort()
-        self._listenerFailed(ConnectFailed("no data connection within the allowed time"))
+        self.listenerFailed(ConnectFailed("no data connection within the allowed time"))
 
     def _waitCancelled(self, waiting: Deferred[SocketStream]) -> None:
         self._waiting = None

@@ -5,11 +5,15 @@ The ports for passive data connections (RFC 959 5.2, RFC 2577 section 8).
 from __future__ import annotations
 
 import errno
-import random
+import os
 import socket
 from typing import Any, Final, Protocol
 
-from filehub.errors import ConnectFailed
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from filehub.errors import ConnectFailed, TransferError
 from filehub.networks import canonicalHost
 
 #: The dynamic ports of RFC 6335.
@@ -18,6 +22,13 @@ DEFAULT_PASSIVE_PORTS: Final = range(49152, 65535)
 BACKLOG: Final = 4
 OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _ATTEMPTS: Final = 64
+#: As plain numbers: enumerations take a microsecond to combine and to convert.
+_IPV4: Final = int(socket.AF_INET)
+_IPV6: Final = int(socket.AF_INET6)
+_STREAM: Final = int(socket.SOCK_STREAM)
+_KIND: Final = _STREAM | int(socket.SOCK_NONBLOCK)
+_SOCKET: Final = int(socket.SOL_SOCKET)
+_REUSE: Final = int(socket.SO_REUSEADDR)
 
 
 class NoPortFree(ConnectFailed):
@@ -46,6 +57,111 @@ class RandomSource(Protocol):
         """A number from C{start} to below C{stop}."""
 
 
+class Unpredictable:
+    """
+    The kernel's random numbers, a hundred at a time: a port for each small file is a
+    part of what the file costs.
+    """
+
+    _AT_ONCE: Final = 128
+    _BITS: Final = 32
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+
+    def randrange(self, start: int, stop: int, /) -> int:
+        """See L{RandomSource.randrange}; up to some thousands."""
+        numbers = self._numbers
+        if not numbers:
+            numbers += memoryview(os.urandom(self._AT_ONCE * self._BITS // 8)).cast("I")
+        # Of 2^32 numbers so few more fall on one port than on another that nobody can tell.
+        return start + (numbers.pop() * (stop - start) >> self._BITS)
+
+    def choice(self, population: Any, /) -> Any:
+        """See L{RandomSource.choice}."""
+        return population[self.randrange(0, len(population))]
+
+
+class PassiveSocket(socket.socket):
+    """One that listens."""
+
+    __slots__ = ()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """
+        As of any socket, without asking it each time what kind of socket it is; that
+        takes as long as the system call.
+        """
+        descriptor, address = self._accept()
+        family = _IPV4 if len(address) == 2 else _IPV6
+        return socket.socket(family, _STREAM, 0, descriptor), address
+
+
+class Arrivals(Protocol):
+    """Who is told of those that connect to a port."""
+
+    def arrived(self, sock: socket.socket, host: str, port: int) -> bool:
+        """Let a new connection in, or not.  True: the listener is closed."""
+
+    def listenerFailed(self, error: TransferError) -> None:
+        """Nobody can connect any more."""
+
+
+@implementer(IReadDescriptor)
+class PassiveListener:
+    """
+    One passive port, until the right peer has come.
+
+    @ivar isWatched: does the reactor know of it?
+    """
+
+    __slots__ = ("_arrivals", "_sock", "isWatched", "port")
+
+    def __init__(self, arrivals: Arrivals, sock: socket.socket, port: int) -> None:
+        self._arrivals = arrivals
+        self._sock = sock
+        self.isWatched = False
+        self.port = port
+
+    def fileno(self) -> int:
+        """See L{IFileDescriptor}."""
+        return self._sock.fileno()
+
+    def logPrefix(self) -> str:
+        """See L{ILoggingContext}."""
+        return "passive"
+
+    def doRead(self) -> None:
+        """Take whoever has come."""
+        for _ in range(BACKLOG):
+            try:
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in OUT_OF_DESCRIPTORS:
+                    # It would be reported again and again; and this frees one.
+                    self._arrivals.listenerFailed(
+                        ConnectFailed(f"cannot accept data connection: {error.strerror}")
+                    )
+                    return
+                # That connection was gone before we got to it.
+                continue
+            if self._arrivals.arrived(sock, address[0], address[1]):
+                return
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor is stopping."""
+        self.isWatched = False
+        self._arrivals.listenerFailed(ConnectFailed())
+
+    def close(self) -> None:
+        """Nobody can connect any more."""
+        self._sock.close()
+
+
 class PassivePorts:
     """
     The ports that one FTP listener's sessions share for passive connections.
@@ -61,7 +177,7 @@ class PassivePorts:
         @param chooser: unpredictable, unless for tests.
         """
         self._ports = DEFAULT_PASSIVE_PORTS if ports is None else ports
-        self._random: RandomSource = chooser or random.SystemRandom()
+        self._random: RandomSource = chooser or Unpredictable()
         self._taken: dict[str, set[int]] = {}
         self.exhausted = 0
 
@@ -84,10 +200,10 @@ class PassivePorts:
         @raise NoPortFree: all are in use.
         @raise ConnectFailed: no descriptor is free, or C{host} is not ours.
         """
-        taken = self._taken.get(host, set())
-        refused: set[int] = set()
-        if former is not None:
-            refused.add(former)
+        taken = self._taken.get(host)
+        if taken is None:
+            taken = set()
+        refused = set() if former is None else {former}
         sock = self._newSocket(host)
         try:
             for _ in range(_ATTEMPTS):
@@ -99,7 +215,7 @@ class PassivePorts:
                     port, former = former, None
                 isBound = False
                 try:
-                    sock.bind(socketAddress(host, port)[1])
+                    sock.bind((host, port) if "%" not in host else socketAddress(host, port)[1])
                     isBound = True
                     sock.listen(BACKLOG)
                 except OSError as error:
@@ -147,14 +263,11 @@ class PassivePorts:
     @staticmethod
     def _newSocket(host: str) -> socket.socket:
         try:
-            sock = socket.socket(
-                socket.AF_INET6 if ":" in host else socket.AF_INET,
-                socket.SOCK_STREAM | socket.SOCK_NONBLOCK,
-            )
+            sock = PassiveSocket(_IPV6 if ":" in host else _IPV4, _KIND, 0)
         except OSError as error:
             raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
         # Ports that earlier transfers left in TIME_WAIT are fine.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(_SOCKET, _REUSE, 1)
         return sock
 
 
@@ -163,8 +276,11 @@ __all__ = [
     "DEFAULT_PASSIVE_PORTS",
     "OUT_OF_DESCRIPTORS",
     "NoPortFree",
+    "PassiveListener",
     "PassivePorts",
+    "PassiveSocket",
     "RandomSource",
+    "Unpredictable",
     "canonicalHost",
     "socketAddress",
 ]

@@ -16,7 +16,7 @@ watches the time; the L{Listener} supplies what all sessions share.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from twisted.logger import Logger
@@ -334,11 +334,14 @@ class FTPSession:
         """This session's data connection."""
         if self.data is None:
             self.data = self.listener.openData(self.slot.connection, self.listener)
-            self.data.onEarly = self._cameEarly
         return self.data
 
+    @property
+    def onEarly(self) -> Callable[[SocketStream], None] | None:
+        """What a data connection wants that comes before the command that it is for."""
+        return self._cameEarly if self.tls is not None and self.protects else None
+
     def _cameEarly(self, stream: SocketStream) -> None:
-        """A data connection has come before the command that it is for."""
         begins = self.takesClientPart or self.takesClientPartOnce
         if self.tls is not None and self.protects and not begins:
             # Who takes the client's part begins the handshake, in its time.

@@ -112,8 +112,10 @@ def _listen(session: FTPSession, family: int | None) -> int:
     @raise ConnectFailed: and L{OperationNotSupported}, as C{passive} does.
     """
     session.takesClientPartOnce = False
+    channels = session.channels()
+    channels.onEarly = session.onEarly
     try:
-        return session.channels().passive(family)
+        return channels.passive(family)
     except NoPortFree:
         session.listener.countExhaustion(session.slot.connection)
         raise

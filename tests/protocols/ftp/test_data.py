@@ -29,14 +29,14 @@ from filehub.errors import (
     PermissionDenied,
     ProtectionRequired,
 )
-from filehub.protocols.ftp import introduction
+from filehub.protocols.ftp import introduction, passive
 from filehub.protocols.ftp.data import (
     DEFAULT_PASSIVE_PORTS,
-    KEEPALIVE,
     DataChannels,
     PassivePorts,
     canonicalHost,
 )
+from filehub.protocols.ftp.sockoptions import KEEPALIVE
 
 HOME = "127.0.0.1"
 STRANGER = "127.0.0.9"
@@ -95,6 +95,7 @@ class ChannelTests(TestCase):
             self.ports,
             local=Address(host, 21),
             peer=Address(settings.pop("peer", host), 40000),
+            lingerSeconds=settings.pop("lingerSeconds", 0.0),
             onViolation=lambda kind, address: self.violations.append((kind, address.host)),
             **settings,
         )
@@ -149,6 +150,34 @@ class PassiveTests(ChannelTests):
         await stream.write(b"x")
         self.assertEqual(client.recv(1), b"x")
         stream.abort()
+
+    async def test_nobodyWaitsAtThePortAtFirst(self) -> None:
+        """Until the command comes the reactor is not troubled; the client is in all the same."""
+        channels = self.build(lingerSeconds=60.0)
+        client = self.client(channels.passive())
+        await turns()
+        self.assertNotIn(channels._listener, reactor.getReaders())  # type: ignore[attr-defined]
+        self.assertTrue(channels.hasArrived())
+        stream = await channels.open()
+        self.assertEqual(self.ports.inUse, 0)
+        await stream.finish()
+        self.assertEqual(client.recv(1), b"")
+        channels.reset()
+
+    async def test_strangersDoNotWaitForTheCommand(self) -> None:
+        """Those who fill the queue of a port are sent away soon, each time."""
+        channels = self.build(lingerSeconds=0.05)
+        for _ in range(2):
+            port = channels.passive()
+            stranger = self.client(port, STRANGER)
+            await turns(0.2)
+            self.assertReset(stranger)
+            self.client(port)
+            await turns()
+            self.assertEqual(self.ports.inUse, 0)
+            (await channels.open()).abort()
+        self.assertEqual(channels.strangers, 2)
+        channels.reset()
 
     async def test_racesAreNeverLost(self) -> None:
         """Whoever connects first, in many rounds, it is the client that is served."""
@@ -501,6 +530,7 @@ class DescriptorExhaustionTests(ChannelTests):
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
         self.patch(socket, "socket", noSocket)
+        self.patch(passive, "PassiveSocket", noSocket)
         with self.assertRaises(ConnectFailed):
             self.channels.passive()
         self.channels.active(HOME, 5000)
