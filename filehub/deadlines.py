@@ -51,21 +51,20 @@ class Deadlines:
     """
     All the deadlines of a process, grouped into slots of C{granularity} seconds.
     None is called early; all are called at most one slot late.
+
+    @ivar seconds: what its clock says.
     """
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, granularity: float = 1.0) -> None:
         self._clock = clock
+        self.seconds: Callable[[], float] = clock.seconds
         self._granularity = granularity
         self._slots: dict[int, set[Deadline]] = {}
         self._tick: IDelayedCall | None = None
         #: The slot that the tick is for.
         self._next = 0
-
-    def seconds(self) -> float:
-        """What its clock says."""
-        return self._clock.seconds()
 
     def after(self, seconds: float, callback: Callable[[], Any]) -> Deadline:
         """Call C{callback} in C{seconds}, unless told otherwise in time."""
@@ -74,7 +73,7 @@ class Deadlines:
         return deadline
 
     def _arm(self, deadline: Deadline, seconds: float) -> None:
-        due = deadline.due = self._clock.seconds() + seconds
+        due = deadline.due = self.seconds() + seconds
         slot = math.ceil(due / self._granularity)
         if deadline._slot == -1 or slot < deadline._slot:
             # Later ones stay where they are until that slot has come.
@@ -110,7 +109,7 @@ class Deadlines:
     def _schedule(self, slot: int) -> None:
         """Ring at this slot, which is the first."""
         self._next = slot
-        delay = max(0.0, slot * self._granularity - self._clock.seconds())
+        delay = max(0.0, slot * self._granularity - self.seconds())
         if self._tick is None:
             self._tick = self._clock.callLater(delay, self._ring)
         else:
@@ -118,7 +117,7 @@ class Deadlines:
 
     def _ring(self) -> None:
         self._tick = None
-        now = self._clock.seconds()
+        now = self.seconds()
         for slot in [each for each in self._slots if each * self._granularity <= now]:
             for deadline in self._slots.pop(slot, ()):
                 deadline._slot = -1

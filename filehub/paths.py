@@ -18,6 +18,8 @@ MAXIMUM_NAME_LENGTH: Final = 255
 #: How many names deep a path may go.  Work below is relative to directory
 #: descriptors, so C{PATH_MAX} does not bound it; this does.
 MAXIMUM_DEPTH: Final = 128
+#: So many characters are short enough as bytes, too: four each at the most.
+_SURELY_SHORT: Final = MAXIMUM_NAME_LENGTH // 4
 
 
 def decodeName(raw: bytes) -> str:
@@ -47,8 +49,7 @@ def checkName(name: str) -> None:
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise InvalidName(None, "invalid name")
-    # Four bytes a character at the most: only long names need to be encoded.
-    if len(name) * 4 > MAXIMUM_NAME_LENGTH and len(encodeName(name)) > MAXIMUM_NAME_LENGTH:
+    if len(name) > _SURELY_SHORT and len(encodeName(name)) > MAXIMUM_NAME_LENGTH:
         raise InvalidName(None, "name too long")
 
 
@@ -97,7 +98,8 @@ class VirtualPath:
                 if segments:
                     segments.pop()
                 continue
-            checkName(name)
+            if len(name) > _SURELY_SHORT or "\0" in name:
+                checkName(name)
             segments.append(name)
         if len(segments) > MAXIMUM_DEPTH:
             raise InvalidName(None, "path too deep")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from twisted.internet.tcp import Connection
 
+_PEEK: Final = int(socket.MSG_PEEK) | int(socket.MSG_DONTWAIT)
 #: So many bytes are not held back any longer.
 _HELD: Final = 2 * 1024
 
@@ -38,10 +39,11 @@ class Outlet:
 
     def write(self, data: bytes) -> None:
         """Send, now or with what is held back."""
-        if self._held is None:
+        held = self._held
+        if held is None:
             self._send(data)
             return
-        self._held += data
+        self._held = held + data if held else data
         if len(self._held) > _HELD:
             self.release()
             self.hold()
@@ -77,4 +79,18 @@ class Outlet:
         self._transport.write(data)
 
 
-__all__ = ["Outlet"]
+def hasEnded(transport: Any) -> bool:
+    """Has the peer closed the connection, though that may not have been noticed yet?"""
+    # Not getHandle: under TLS that is no socket.
+    handle = getattr(transport, "socket", None)
+    if not isinstance(handle, socket.socket):
+        return False
+    try:
+        return not handle.recv(1, _PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+__all__ = ["Outlet", "hasEnded"]

@@ -25,8 +25,7 @@ _ATTEMPTS: Final = 64
 #: As plain numbers: enumerations take a microsecond to combine and to convert.
 _IPV4: Final = int(socket.AF_INET)
 _IPV6: Final = int(socket.AF_INET6)
-_STREAM: Final = int(socket.SOCK_STREAM)
-_KIND: Final = _STREAM | int(socket.SOCK_NONBLOCK)
+_KIND: Final = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 _SOCKET: Final = int(socket.SOL_SOCKET)
 _REUSE: Final = int(socket.SO_REUSEADDR)
 
@@ -85,18 +84,21 @@ class Unpredictable:
 
 
 class PassiveSocket(socket.socket):
-    """One that listens."""
+    """
+    One that listens.  Each connection that it accepts asks for its kind, and as
+    enumerations that takes as long as the system call.
+    """
 
     __slots__ = ()
+    family = socket.AF_INET
+    type = socket.SOCK_STREAM
 
-    def accept(self) -> tuple[socket.socket, Any]:
-        """
-        As of any socket, without asking it each time what kind of socket it is; that
-        takes as long as the system call.
-        """
-        descriptor, address = self._accept()
-        family = _IPV4 if len(address) == 2 else _IPV6
-        return socket.socket(family, _STREAM, 0, descriptor), address
+
+class PassiveSocket6(PassiveSocket):
+    """The same for IPv6."""
+
+    __slots__ = ()
+    family = socket.AF_INET6
 
 
 class Arrivals(Protocol):
@@ -263,7 +265,10 @@ class PassivePorts:
     @staticmethod
     def _newSocket(host: str) -> socket.socket:
         try:
-            sock = PassiveSocket(_IPV6 if ":" in host else _IPV4, _KIND, 0)
+            if ":" in host:
+                sock: PassiveSocket = PassiveSocket6(_IPV6, _KIND, 0)
+            else:
+                sock = PassiveSocket(_IPV4, _KIND, 0)
         except OSError as error:
             raise ConnectFailed(f"cannot open data connection: {error.strerror}") from None
         # Ports that earlier transfers left in TIME_WAIT are fine.

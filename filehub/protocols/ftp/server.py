@@ -5,7 +5,6 @@ FTP on a Twisted transport: the control connection, its time and its buffers.
 from __future__ import annotations
 
 import itertools
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -33,7 +32,7 @@ from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.external import ExternalAddresses
 from filehub.protocols.ftp.hosts import VirtualHost, addHosts, followServerName
 from filehub.protocols.ftp.listener import DataConnections, Listener
-from filehub.protocols.ftp.outlet import Outlet
+from filehub.protocols.ftp.outlet import Outlet, hasEnded
 from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
@@ -69,6 +68,8 @@ class FTPProtocol(Protocol):
     _deadline: Deadline | None = None
     #: Seconds without a command, once logged in.
     _idle: float | None = None
+    #: When something was said last, on the clock of the deadlines.
+    _said = 0.0
     isCongested = False
     _isPaused = False
     _isProceeding = False
@@ -120,10 +121,29 @@ class FTPProtocol(Protocol):
         tls = self._tls
         if tls is not None:
             data = self._decrypted(tls, data)
+        elif self._tookAlone(data):
+            return
         if self._session is not None and not self._isClosing:
             self._take(data)
         if tls is not None and tls.hasEnded and tls is self._tls:
             self.close()
+
+    def _tookAlone(self, data: bytes) -> bool:
+        """The shortest way, for one command that has come in one piece."""
+        session, outlet = self._session, self._outlet
+        if session is None or outlet is None or self.isCongested or not session.isReady:
+            return False
+        command = self._decoder.whole(data)
+        if command is None:
+            return False
+        outlet.hold()
+        try:
+            session.receive(command)
+        finally:
+            outlet.release()
+        if self.isCongested or not session.isReady:
+            self._pauseReading(True)
+        return True
 
     def _take(self, data: bytes) -> None:
         """What the client said, in the clear or decrypted."""
@@ -167,7 +187,9 @@ class FTPProtocol(Protocol):
     def write(self, data: bytes) -> None:
         """See L{ControlChannel.write<filehub.protocols.ftp.channel.ControlChannel>}."""
         self._put(data)
-        self._touch()
+        if self._idle is not None:
+            # Only after login does it buy time.
+            self._said = self.factory.listener.deadlines.seconds()
 
     def drained(self) -> Deferred[None]:
         """See L{ControlChannel.drained<filehub.protocols.ftp.channel.ControlChannel>}."""
@@ -220,16 +242,7 @@ class FTPProtocol(Protocol):
 
     def hasEnded(self) -> bool:
         """See L{ControlChannel.hasEnded<filehub.protocols.ftp.channel.ControlChannel>}."""
-        # Not getHandle: under TLS that is no socket.
-        handle = getattr(self.transport, "socket", None)
-        if not isinstance(handle, socket.socket):
-            return False
-        try:
-            return not handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        return hasEnded(self.transport)
 
     def loggedIn(self, idle: float) -> None:
         """See L{ControlChannel.loggedIn<filehub.protocols.ftp.channel.ControlChannel>}."""
@@ -314,10 +327,10 @@ class FTPProtocol(Protocol):
         """Send, encrypted if that was agreed."""
         if self._isClosing or self._isClearing:
             return
-        if self._tls is None:
-            self._transmit(data)
-        else:
+        if self._tls is not None:
             self._tls.write(data)
+        elif self._outlet is not None:
+            self._outlet.write(data)
 
     def _transmit(self, data: bytes) -> None:
         if self._outlet is not None:
@@ -334,17 +347,15 @@ class FTPProtocol(Protocol):
             self._deadline.cancel()
         self._deadline = self.factory.listener.deadlines.after(seconds, callback)
 
-    def _touch(self) -> None:
-        """Something was said; only after login does that buy time."""
-        if self._idle is not None and self._deadline is not None:
-            self._deadline.postpone(self._idle)
-
     def _idled(self) -> None:
         session = self._session
         if session is None or self._idle is None:
             return
+        left = self._said + self._idle - self.factory.listener.deadlines.seconds()
         if session.isTransferring:
             self._limit(self._idle, self._idled)
+        elif left > 0:
+            self._limit(left, self._idled)
         else:
             session.kick("idle", "Idle for too long.")
 

@@ -326,7 +326,8 @@ class FTPSession:
             forge listings.
         """
         path = self.path(argument)
-        if any(character < " " or character == "\x7f" for character in path.name):
+        name = path.name
+        if not name.isprintable() and any(each < " " or each == "\x7f" for each in name):
             raise InvalidName(None, "control characters are not allowed in names")
         return path
 

@@ -100,6 +100,27 @@ class CommandDecoder:
             data = self._withoutTelnet(data)
         self._buffer = self._buffer + data if self._buffer else data
 
+    def whole(self, data: bytes) -> Command | None:
+        """
+        The command that these bytes are, if they are one plain line and nothing came
+        before that was not taken: as it mostly is.  L{None}: they have to be fed.
+        """
+        last = len(data) - 1
+        if (
+            self._buffer
+            or self._discarded >= 0
+            or self._telnet != _DATA
+            or not 0 <= last <= self.limit
+            or not data.isascii()
+            or data.find(b"\n") != last
+            or b"\0" in data
+            or b"\t" in data
+        ):
+            return None
+        text = data[: last - 1 if data.endswith(b"\r\n") else last].decode("ascii")
+        verb, _, argument = text.partition(" ")
+        return Command(verb.upper(), argument)
+
     def take(self) -> Command | Malformed | None:
         """The next command, or L{None} until more is fed."""
         while True:

@@ -131,6 +131,44 @@ class LineTests(SynchronousTestCase):
         self.assertTrue(decoder.isEmpty)
         self.assertEqual(takeAll(decoder), [])
 
+    @given(
+        st.lists(
+            st.sampled_from(
+                [
+                    b"RETR",
+                    b" ",
+                    b"x",
+                    b"\r",
+                    b"\n",
+                    b"\0",
+                    b"\t",
+                    b"\xff",
+                    b"\xc3\xa4",
+                    b"list",
+                    b"",
+                ]
+            )
+        )
+    )
+    def test_whole(self, pieces: list[bytes]) -> None:
+        """What is taken for one whole command is what it would have been decoded to."""
+        raw = b"".join(pieces)
+        for limit in (5, 100):
+            command = CommandDecoder(limit).whole(raw)
+            if command is not None:
+                self.assertEqual(decode(raw, limit=limit), [command])
+        plain = raw.replace(b"\n", b"").isascii() and not set(raw) & set(b"\0\t\n")
+        if plain and len(raw) < 99:
+            self.assertIsNotNone(CommandDecoder(100).whole(raw + b"\r\n"))
+
+    def test_wholeWaitsItsTurn(self) -> None:
+        """Nothing overtakes what has come before."""
+        for before in (b"RE", b"PWD\r\nx", b"\xff", b"x" * 200):
+            decoder = CommandDecoder(100)
+            decoder.feed(before)
+            decoder.take()
+            self.assertIsNone(decoder.whole(b"NOOP\r\n"), before)
+
     def test_secretsAreNotShown(self) -> None:
         """No log shows a password by showing a command."""
         self.assertNotIn("hunter2", repr([Command("PASS", "hunter2"), Command("ACCT", "hunter2")]))
