@@ -364,6 +364,12 @@ class IFileAccount(Interface):
         C{perm} fact of RFC 3659.  Advisory: the guard decides.
         """
 
+    def commonLetters(path: VirtualPath) -> str | None:
+        """
+        The same, if it is the same for every name that may be in the directory
+        C{path}; L{None}: each has to be asked for.
+        """
+
 
 class IClientPreferences(Interface):
     """

@@ -4,6 +4,7 @@ The server as a Twisted service: ports before privileges drop, an orderly end.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import sys
@@ -30,6 +31,8 @@ _log: Final = Logger(namespace="filehub")
 DRAIN: Final = 10.0
 #: How often leftovers of broken uploads are looked for, seconds.
 SWEEP: Final = 3600.0
+#: Objects that come into being before the garbage collector looks at them.
+_YOUNG: Final = 5_000
 
 
 class ListenerService(Service):
@@ -266,6 +269,17 @@ def warnOfRoot() -> None:
     checkPrivileges()
     if os.geteuid() == 0:
         _log.warn("runs as root: give twistd --uid and --gid, or systemd User=")
+
+
+def settleMemory() -> None:
+    """
+    What was made so far stays for as long as the process: the garbage collector need not
+    look through it again and again, nor touch memory that worker processes share.  And
+    of what is made from now on, almost all is gone before it would look.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
 def raiseLimits() -> None:

@@ -99,7 +99,7 @@ def makeService(options: Options) -> IService:
     from filehub.config.building import buildService
     from filehub.config.embedded import embeddedConfiguration, welcome
     from filehub.config.loading import loadConfiguration
-    from filehub.service import giveUp, raiseLimits
+    from filehub.service import giveUp, raiseLimits, settleMemory
 
     parent = getattr(options, "parent", None) or {}
     reactor = _monotonicReactor()
@@ -119,8 +119,13 @@ def makeService(options: Options) -> IService:
     except ConfigurationError as error:
         giveUp(error)
     daemonises = "nodaemon" in parent and not parent["nodaemon"]
-    if options["config"] is None:
-        service.whenListening = lambda: _tell(welcome(service, options), daemonises)
+
+    def listening() -> None:
+        settleMemory()
+        if options["config"] is None:
+            _tell(welcome(service, options), daemonises)
+
+    service.whenListening = listening
     service.observer = observer
     # The pipe appears when twistd goes into the background.
     service.giveUp = lambda error: giveUp(error, parent.get("pidfile"), parent.get("statusPipe"))

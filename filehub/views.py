@@ -5,10 +5,15 @@ other capabilities are.  They give no permission, and take none away.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from zope.interface import Interface
 
-from filehub.attributes import Ownership
+from filehub.attributes import DirectoryEntry, Ownership
 from filehub.interfaces import IFileSystem
+
+T = TypeVar("T")
 
 
 class ILiteralView(Interface):
@@ -41,4 +46,17 @@ class ICreationOwner(Interface):
         """
 
 
-__all__ = ["ICreationMask", "ICreationOwner", "ILiteralView"]
+class IWorkedPages(Interface):
+    """
+    Of directory handles whose pages are read in other threads: what is made of a page
+    may be made there as well, at half the price and without keeping the reactor.
+    """
+
+    async def nextWorked(work: Callable[[Sequence[DirectoryEntry]], T]) -> T:
+        """
+        What C{work} makes of the L{next page<IDirectoryHandle.nextPage>}.  It runs in
+        another thread, and its errors are C{nextWorked}'s.
+        """
+
+
+__all__ = ["ICreationMask", "ICreationOwner", "ILiteralView", "IWorkedPages"]

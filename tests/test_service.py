@@ -4,6 +4,7 @@ Starting, stopping and giving up, with nothing bound and nobody killed.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import resource
@@ -33,6 +34,7 @@ from filehub.service import (
     checkPrivileges,
     giveUp,
     raiseLimits,
+    settleMemory,
 )
 
 PEER, LOCAL = Address("192.0.2.9", 4711), Address("192.0.2.1", 21)
@@ -378,6 +380,19 @@ class GivingUpTests(ServiceCase):
         said = os.read(reading, 1000)
         self.assertEqual(said[:8], b"1 one\ntw")
         self.assertEqual(len(said), 100)
+
+
+class MemoryTests(SynchronousTestCase):
+    """What the garbage collector looks at."""
+
+    def test_settled(self) -> None:
+        """What was made before the server serves is not looked at again."""
+        before = gc.get_threshold()
+        self.addCleanup(gc.set_threshold, *before)
+        self.addCleanup(gc.unfreeze)
+        settleMemory()
+        self.assertGreater(gc.get_freeze_count(), 1000)
+        self.assertGreater(gc.get_threshold()[0], 700)
 
 
 class PrivilegesTests(SynchronousTestCase):

@@ -61,3 +61,10 @@ class FileAccount:
     def permissionLetters(self, path: VirtualPath) -> str:
         """See L{IFileAccount.permissionLetters}."""
         return formatPermissions(self._policy.permissionsFor(path))
+
+    def commonLetters(self, path: VirtualPath) -> str | None:
+        """See L{IFileAccount.commonLetters}."""
+        strictest = self._policy.strictestBelow(path)
+        return (
+            formatPermissions(strictest) if self._policy.loosestBelow(path) == strictest else None
+        )

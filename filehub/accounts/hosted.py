@@ -55,6 +55,10 @@ class HostedAccount:
         """See L{IFileAccount.permissionLetters}."""
         return self._account.permissionLetters(path.below(self._root))
 
+    def commonLetters(self, path: VirtualPath) -> str | None:
+        """See L{IFileAccount.commonLetters}."""
+        return self._account.commonLetters(path.below(self._root))
+
 
 class HostPortal:
     """A L{LoginPortal} in front of another one."""

@@ -9,8 +9,8 @@ import os
 import pwd
 import stat
 from collections.abc import Callable
-from hashlib import blake2s
-from typing import Final
+from struct import Struct
+from typing import Final, NamedTuple
 
 from filehub.attributes import FileAttributes, FileType
 
@@ -19,6 +19,19 @@ _TYPES: Final = {
     stat.S_IFDIR: FileType.DIRECTORY,
     stat.S_IFLNK: FileType.SYMLINK,
 }
+
+#: What an identity is made of: a key, device and inode.
+_IDENTITY: Final = Struct("=16sQQ")
+_64_BITS: Final = (1 << 64) - 1
+
+
+class _Look(NamedTuple):
+    """What most files of a directory have in common."""
+
+    type: FileType
+    mode: int
+    owner: str
+    group: str
 
 
 def _userName(number: int) -> str:
@@ -54,6 +67,7 @@ class Facts:
         self._groupName = groupName
         self._users: dict[int, str] = {}
         self._groups: dict[int, str] = {}
+        self._looks: dict[tuple[int, int, int], _Look] = {}
         # Of this process: ids are compared within one session, never stored.
         self._key = os.urandom(16)
 
@@ -63,28 +77,36 @@ class Facts:
 
     def attributes(self, status: os.stat_result) -> FileAttributes:
         """May block, unless the owner is L{known}."""
-        mode = status.st_mode
-        owner = self._users.get(status.st_uid)
-        if owner is None:
-            owner = self._remember(self._users, status.st_uid, self._userName)
-        group = self._groups.get(status.st_gid)
-        if group is None:
-            group = self._remember(self._groups, status.st_gid, self._groupName)
-        identity = b"%x:%x" % (status.st_dev, status.st_ino)
-        return FileAttributes(
-            _TYPES.get(stat.S_IFMT(mode), FileType.OTHER),
-            status.st_size,
-            status.st_mtime,
-            status.st_atime,
-            mode & 0o7777,
-            owner,
-            group,
-            status.st_nlink,
-            blake2s(identity, digest_size=8, key=self._key).hexdigest(),
+        # As a tuple it is taken apart in half the time that its names take.
+        mode, inode, device, links, uid, gid, size, _, _, _ = status
+        look = self._looks.get((mode, uid, gid))
+        if look is None:
+            look = self._look(mode, uid, gid)
+        kind, bits, owner, group = look
+        # The interpreter's hash of bytes is keyed by itself (SipHash), and takes a
+        # third of the time of any other that does not tell what it was made of.
+        identity = hash(_IDENTITY.pack(self._key, device, inode)) & _64_BITS
+        modified, accessed = status.st_mtime, status.st_atime
+        return tuple.__new__(
+            FileAttributes,
+            (kind, size, modified, accessed, bits, owner, group, links, f"{identity:016x}"),
         )
 
+    def _look(self, mode: int, user: int, group: int) -> _Look:
+        if len(self._looks) >= self._LIMIT:
+            self._looks.clear()
+        look = self._looks[mode, user, group] = _Look(
+            _TYPES.get(stat.S_IFMT(mode), FileType.OTHER),
+            mode & 0o7777,
+            self._remember(self._users, user, self._userName),
+            self._remember(self._groups, group, self._groupName),
+        )
+        return look
+
     def _remember(self, names: dict[int, str], number: int, ask: Callable[[int], str]) -> str:
-        if len(names) >= self._LIMIT:
-            names.clear()
-        name = names[number] = ask(number)
+        name = names.get(number)
+        if name is None:
+            if len(names) >= self._LIMIT:
+                names.clear()
+            name = names[number] = ask(number)
         return name

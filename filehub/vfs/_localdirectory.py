@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from zope.interface import implementer
 
@@ -18,6 +18,9 @@ from filehub.interfaces import IDirectoryHandle
 from filehub.paths import VirtualPath, decodeName, encodeName
 from filehub.vfs._oserrors import errorFor
 from filehub.vfs.workers import Workers
+from filehub.views import IWorkedPages
+
+T = TypeVar("T")
 
 #: Entries a page: some milliseconds of a worker's time on a cold disk cache.
 PAGE: Final = 512
@@ -58,7 +61,7 @@ class Listing:
         except BaseException:
             os.close(directory)
             raise
-        self._entries = self._generate()
+        self._extras: Iterator[DirectoryEntry] | None = None
         # A page may still be read by a worker when nobody waits for it any more.
         self._lock = threading.Lock()
         self._closed = False
@@ -69,7 +72,13 @@ class Listing:
         with self._lock:
             if self._closed or self.atEnd:
                 return []
-            page = list(islice(self._entries, PAGE))
+            page: list[DirectoryEntry] = []
+            self._read(page)
+            if len(page) < PAGE:
+                if self._extra is not None and self._extras is None:
+                    self._extras = self._extra(self._directory)
+                if self._extras is not None:
+                    page += islice(self._extras, PAGE - len(page))
             self.atEnd = len(page) < PAGE
             return page
 
@@ -91,15 +100,19 @@ class Listing:
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._entries.close()
+            self._extras = None
             self._scan.close()
             os.close(self._directory)
 
-    def _generate(self) -> Generator[DirectoryEntry, None, None]:
-        attributes = self._attributes
+    def _read(self, page: list[DirectoryEntry]) -> None:
+        """Fill the page with what is in the directory."""
+        # For the sake of directories of many thousands: locals, and tuples that are made
+        # without asking the class how.
+        attributes, hidden, add, new = self._attributes, self._hidden, page.append, tuple.__new__
+        room = PAGE - len(page)
         for entry in self._scan:
             name = entry.name if _SAME_NAMES else decodeName(os.fsencode(entry.name))
-            if name in self._hidden:
+            if name in hidden:
                 continue
             try:
                 facts = attributes(entry.stat(follow_symlinks=False))
@@ -110,9 +123,10 @@ class Listing:
             target = None
             if self._tellTargets and facts.type is FileType.SYMLINK:
                 target = self._targetOf(name)
-            yield DirectoryEntry(name, facts, target)
-        if self._extra is not None:
-            yield from self._extra(self._directory)
+            add(new(DirectoryEntry, (name, facts, target)))
+            room -= 1
+            if not room:
+                return
 
     def _targetOf(self, name: str) -> str | None:
         try:
@@ -121,7 +135,7 @@ class Listing:
             return None
 
 
-@implementer(IDirectoryHandle)
+@implementer(IDirectoryHandle, IWorkedPages)
 class LocalDirectoryHandle:
     """A L{Listing} whose pages are read by workers; the first comes with the opening."""
 
@@ -140,8 +154,17 @@ class LocalDirectoryHandle:
             return page
         if self._listing.atEnd:
             return ()
+        return await self._read(self._listing.page)
+
+    async def nextWorked(self, work: Callable[[Sequence[DirectoryEntry]], T]) -> T:
+        """See L{IWorkedPages.nextWorked}."""
+        if self._ready is not None or self._listing.atEnd:
+            return work(await self.nextPage())
+        return await self._read(lambda: work(self._listing.page()))
+
+    async def _read(self, read: Callable[[], T]) -> T:
         try:
-            return await self._workers.run(self._listing.page)
+            return await self._workers.run(read)
         except OSError as error:
             raise errorFor(error, self._path) from error
 

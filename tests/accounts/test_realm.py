@@ -22,6 +22,8 @@ from filehub.accounts.account import FileAccount
 from filehub.accounts.audit import AuditedFileSystem
 from filehub.accounts.checkers import AnonymousChecker
 from filehub.accounts.guard import Denial, GuardedFileSystem
+from filehub.accounts.patterns import NamePatterns
+from filehub.accounts.policy import PathRule
 from filehub.accounts.realm import FileHubRealm
 from filehub.accounts.records import NO_LIMITS, AccountLimits, AccountRecord, AccountTable
 from filehub.attributes import Disposition
@@ -29,6 +31,7 @@ from filehub.errors import NotFound, StorageUnavailable
 from filehub.events import Denied
 from filehub.interfaces import IFileAccount, IFileSystem
 from filehub.paths import ROOT, VirtualPath
+from filehub.permissions import parsePermissions
 from filehub.vfs.memory import MemoryFileSystem, MemoryTree
 from tests.accounts.doubles import Events, at, connection, now, rules
 
@@ -235,6 +238,16 @@ class RealmTests(SynchronousTestCase):
         self.avatar()
         self.table._accounts["ann"] = replace(ANN, rules=rules({"/": "l"}))
         self.assertEqual(self.avatar().permissionLetters(at("/home/ann")), "l")
+
+    def test_lettersInCommon(self) -> None:
+        """Names of a directory need not be asked for one by one where all may do the same."""
+        account = self.avatar()
+        self.assertEqual(account.commonLetters(at("/home/ann")), "elrw")
+        self.assertIsNone(account.commonLetters(ROOT))
+        names = NamePatterns(hidden=("*.key",))
+        hidden = PathRule(ROOT, parsePermissions("elr"), "", names)
+        self.table._accounts["ann"] = replace(ANN, rules=[hidden])
+        self.assertIsNone(self.avatar().commonLetters(at("/pub")))
 
     def test_anonymous(self) -> None:
         """Who is nobody gets the anonymous account, if there is one."""

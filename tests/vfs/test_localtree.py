@@ -22,6 +22,7 @@ from filehub.vfs._openfile import InPlace
 from filehub.vfs._syscalls import fileSystemKind
 from filehub.vfs.local import LocalTree
 from filehub.vfs.workers import ImmediateWorkers
+from filehub.views import IWorkedPages
 from tests.contract.support import at, breakOff, entries, names, read, write
 from tests.vfs.local_support import FailingOS, OnDisk
 
@@ -254,6 +255,19 @@ class ListingTests(OnDisk):
         tree = self.makeTree()
         self.assertEqual(len(await names(tree.viewFor("alice"))), 2)
         self.assertEqual(len(await names(fileSystem)), 2)
+
+    async def test_workedPages(self) -> None:
+        """What is made of pages where they are read is made of every entry once."""
+        for number in range(1200):
+            (self.folder / f"f{number:04}").touch()
+        handle = await self.makeTree().viewFor("alice").openDirectory(ROOT)
+        pages = IWorkedPages(handle)
+        found: list[str] = []
+        while page := await pages.nextWorked(lambda page: [entry.name for entry in page]):
+            found += page
+        self.assertEqual(sorted(found), [f"f{number:04}" for number in range(1200)])
+        self.assertEqual(await pages.nextWorked(list), [])
+        await handle.close()
 
     async def test_danglingLinks(self) -> None:
         """A link to nowhere is an entry like others."""

@@ -8,7 +8,7 @@ Small ones are sorted.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -37,11 +37,14 @@ from filehub.protocols.ftp.representation import listingEncoderFor
 from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.wire import Reply, encodeInner, encodeOpening
 from filehub.transfer.pump import sendChunks
+from filehub.views import IWorkedPages
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
 
 _log: Final = Logger()
+
+T = TypeVar("T")
 
 _Page = Sequence[DirectoryEntry]
 _Format = Callable[[Iterable[DirectoryEntry]], bytes]
@@ -87,29 +90,48 @@ async def _one(fileSystem: IFileSystem, path: VirtualPath, request: ListRequest)
     return Found(path, None, DirectoryEntry(request.path or ".", attributes))
 
 
-async def _pages(found: Found, request: ListRequest) -> AsyncIterator[_Page]:
-    """The entries, filtered, and in order as far as that is affordable."""
-    if found.handle is None:
+async def _text(
+    session: FTPSession, found: Found, request: ListRequest, format: _Format
+) -> AsyncIterator[bytes]:
+    """
+    Lines about the entries, filtered, and in order as far as that is affordable.
+
+    @param format: makes lines of entries, in any thread.
+    """
+    handle = found.handle
+    if handle is None:
         if found.single is not None:
-            yield [found.single]
+            yield session.listed(format([found.single]))
         return
-    held: list[DirectoryEntry] | None = []
+    held: list[DirectoryEntry] = []
     many = MAXIMUM_SORTED if request.isOrdered else 1
-    while page := await found.handle.nextPage():
+    while page := await handle.nextPage():
         chosen = _choose(page, found.pattern, request.showsHidden)
-        if held is None:
-            if chosen:
-                yield chosen
-            continue
         if held and len(held) + len(chosen) > many:
-            yield held
-            if chosen:
-                yield chosen
-            held = None
-        else:
-            held += chosen
-    if held:
-        yield arrange(held, request.flags)
+            yield session.listed(format(held))
+            yield session.listed(format(chosen))
+            break
+        held += chosen
+    else:
+        yield session.listed(format(arrange(held, request.flags)))
+        return
+
+    def lines(page: _Page) -> bytes | None:
+        if not page:
+            return None
+        return session.listed(format(_choose(page, found.pattern, request.showsHidden)))
+
+    while (text := await _worked(handle, lines)) is not None:
+        yield text
+
+
+async def _worked(handle: IDirectoryHandle, work: Callable[[_Page], T]) -> T:
+    """What C{work} makes of the next page, where that is read if possible."""
+    pages = IWorkedPages(handle, None)
+    if pages is None:
+        return work(await handle.nextPage())
+    made: T = await pages.nextWorked(work)
+    return made
 
 
 def _choose(page: _Page, pattern: Pattern | None, hidden: bool) -> list[DirectoryEntry]:
@@ -118,13 +140,6 @@ def _choose(page: _Page, pattern: Pattern | None, hidden: bool) -> list[Director
     if hidden:
         return list(page)
     return [entry for entry in page if not entry.name.startswith(".")]
-
-
-async def _formatted(
-    session: FTPSession, pages: AsyncIterator[_Page], format: _Format
-) -> AsyncIterator[bytes]:
-    async for page in pages:
-        yield session.listed(format(page))
 
 
 def _listFormatter(session: FTPSession, request: ListRequest) -> ListFormatter | DosFormatter:
@@ -166,9 +181,8 @@ async def _list(
         found = await _find(session, account.fileSystem, request)
         announce(session, transfer, "Here comes the listing.")
         stream = await openData(session, transfer.direction)
-        chunks = _formatted(session, _pages(found, request), formatFor(found))
         await sendChunks(
-            chunks,
+            _text(session, found, request, formatFor(found)),
             stream,
             encoder=listingEncoderFor(session.representation, session.listener.settings),
             limiter=account.limits.download,
@@ -197,7 +211,7 @@ async def MLSD(session: FTPSession, argument: str) -> Reply:
         stream = await openData(session, transfer.direction)
         formatter = _factFormatter(session, path)
         await sendChunks(
-            _formatted(session, _followed(account.fileSystem, path, handle), formatter.page),
+            _facts(session, path, handle, formatter.page),
             stream,
             encoder=listingEncoderFor(
                 session.representation, session.listener.settings, facts=True
@@ -214,14 +228,28 @@ async def MLSD(session: FTPSession, argument: str) -> Reply:
     return await conclude(session, transfer, error, stream, source=handle)
 
 
-async def _followed(
-    fileSystem: IFileSystem, path: VirtualPath, handle: IDirectoryHandle
-) -> AsyncIterator[_Page]:
-    """Pages in which a symbolic link has the facts of what it leads to, if it may be told."""
-    while page := await handle.nextPage():
-        if any(entry.attributes.type is FileType.SYMLINK for entry in page):
-            page = [await _follow(fileSystem, path, entry) for entry in page]
-        yield page
+async def _facts(
+    session: FTPSession, path: VirtualPath, handle: IDirectoryHandle, format: _Format
+) -> AsyncIterator[bytes]:
+    """
+    Facts in which a symbolic link has those of what it leads to, if it may be told.
+
+    @param format: makes lines of entries, in any thread.
+    """
+    fileSystem = session.fileSystem
+    symlink = FileType.SYMLINK
+
+    def lines(page: _Page) -> bytes | _Page:
+        for _, attributes, _ in page:
+            if attributes[0] is symlink:
+                return page
+        return session.listed(format(page))
+
+    while made := await _worked(handle, lines):
+        if not isinstance(made, bytes):
+            page = [await _follow(fileSystem, path, entry) for entry in made]
+            made = session.listed(format(page))
+        yield made
 
 
 async def _follow(
@@ -240,10 +268,13 @@ async def _follow(
 def _factFormatter(session: FTPSession, directory: VirtualPath) -> FactFormatter:
     selected = FACTS if session.facts is None else session.facts
     account = session.account
+    if account is None:
+        return FactFormatter(selected)
+    common = account.commonLetters(directory)
+    if common is not None:
+        return FactFormatter(selected, common)
 
     def letters(name: str) -> str:
-        if account is None:
-            return ""
         try:
             return account.permissionLetters(directory.child(name))
         except FileSystemError:
@@ -274,8 +305,8 @@ async def listOnControl(session: FTPSession, argument: str) -> Reply:
     try:
         await session.write(encodeOpening(code, f"Status of {found.path}:", session.charset))
         formatter = _listFormatter(session, request)
-        async for page in _pages(found, request):
-            await session.write(encodeInner(session.listed(formatter.page(page))))
+        async for lines in _text(session, found, request, formatter.page):
+            await session.write(encodeInner(lines))
     finally:
         if found.handle is not None:
             # Not awaited: a client that leaves now would cancel the closing.

@@ -51,6 +51,9 @@ class Account:
     def permissionLetters(self, path: VirtualPath) -> str:
         return self.letters
 
+    def commonLetters(self, path: VirtualPath) -> str | None:
+        return self.letters
+
 
 class Users:
     """

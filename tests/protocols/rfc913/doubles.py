@@ -45,6 +45,9 @@ class Account:
     def permissionLetters(self, path: VirtualPath) -> str:
         return self.letters
 
+    def commonLetters(self, path: VirtualPath) -> str | None:
+        return self.letters
+
     def __conform__(self, interface: Any) -> Any:
         return self.gate if self.gate is not None and interface.providedBy(self.gate) else None
 

@@ -68,6 +68,9 @@ class Account:
     def permissionLetters(self, path: VirtualPath) -> str:
         return "elradfmwMT"
 
+    def commonLetters(self, path: VirtualPath) -> str | None:
+        return None
+
 
 @implementer(IRealm, ICredentialsChecker)
 class Door:
