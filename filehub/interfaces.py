@@ -311,6 +311,8 @@ class IRateLimiter(Interface):
         Account for C{nbytes} that are about to move.  Returns the seconds to wait
         before they do, or before more do; 0.0 when there is no need.  Less than 0
         gives back what did not move.
+
+        @raise QuotaExceeded: they may not move, now or later.
         """
 
 

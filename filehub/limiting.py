@@ -21,7 +21,10 @@ from filehub.accounts.records import AccountLimits, AccountRecord
 from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IRateLimiter, ISessionLimits
 from filehub.networks import Network, addressOf
+from filehub.state.transfers import TransferLedger
+from filehub.transfer.metering import Metered
 from filehub.transfer.ratelimit import TokenBucket, combined
+from filehub.usage import ITransferQuotas, TransferState
 
 Direction = Literal["download", "upload"]
 
@@ -72,6 +75,7 @@ class RateBook:
     All shared buckets.
 
     @ivar isEmpty: are there no limits but what accounts bring along?
+    @ivar transfers: who counts what is moved; L{None}: nobody.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class RateBook:
         self._share = share
         self._settings = settings or RateSettings()
         self.isEmpty = self._settings.isEmpty
+        self.transfers: TransferLedger | None = None
         self._buckets: dict[tuple[Direction, str, object], TokenBucket] = {}
 
     def configure(self, settings: RateSettings) -> None:
@@ -168,7 +173,7 @@ class RateBook:
         return TokenBucket(self._clock, rate)
 
 
-@implementer(ISessionLimits)
+@implementer(ISessionLimits, ITransferQuotas)
 class SessionLimits:
     """
     See L{ISessionLimits}.  What it costs an idle session is this object; limits are
@@ -227,6 +232,16 @@ class SessionLimits:
     def _limiter(
         self, direction: Direction, rate: float | None, own: IRateLimiter | None
     ) -> IRateLimiter | None:
+        transfers = self._book.transfers
+        if transfers is not None and not transfers.isEmpty:
+            meter = transfers.meter(direction, self._record.name, self._record.groups)
+            if meter is not None:
+                return Metered(meter, self._rates(direction, rate, own))
+        return self._rates(direction, rate, own)
+
+    def _rates(
+        self, direction: Direction, rate: float | None, own: IRateLimiter | None
+    ) -> IRateLimiter | None:
         if rate is None and self._book.isEmpty:
             return own
         levels: list[tuple[str, object, float | None]] = [("server", "", None)]
@@ -237,6 +252,13 @@ class SessionLimits:
         levels.append(("user", self._record.name, rate))
         limiters = self._book.shared(direction, levels)
         return combined(*limiters, self._session(direction), own)
+
+    def transfers(self) -> list[TransferState]:
+        """See L{ITransferQuotas.transfers}."""
+        transfers = self._book.transfers
+        if transfers is None or transfers.isEmpty:
+            return []
+        return transfers.statesOf(self._record.name, self._record.groups)
 
     def _session(self, direction: Direction) -> TokenBucket | None:
         rate = self._book.sessionRate(direction)

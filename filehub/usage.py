@@ -1,8 +1,12 @@
 """
 Who uses how much: the seams of quotas.
 
-A quota belongs to a path, such as an account's home or a mount point: usage is what
-lies below it, whoever stored it there.  So the truth can always be counted again.
+A quota of what is stored belongs to a path, such as an account's home or a mount point:
+usage is what lies below it, whoever stored it there.  So the truth can always be counted
+again.
+
+A quota of what is moved belongs to accounts: one, a group of them, all of a server.  It
+holds for a period, and what was moved is nowhere to be found but in the ledger.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from zope.interface import Attribute, Interface
 
 from filehub.attributes import SpaceUsage
 from filehub.paths import VirtualPath
+from filehub.periods import Period
 
 
 class Measure(NamedTuple):
@@ -29,6 +34,72 @@ class Measure(NamedTuple):
     nbytes: int
     nfiles: int
     parts: dict[tuple[str, VirtualPath], int]
+
+
+class Quota(NamedTuple):
+    """
+    How much may lie below a directory.
+
+    @ivar nfiles: names, of files, directories and links.
+    """
+
+    nbytes: int | None = None
+    nfiles: int | None = None
+
+
+class TransferQuota(NamedTuple):
+    """
+    How much may be moved within a period; L{None} where there is no limit.
+
+    @ivar upload: bytes of files as they cross the network.
+    @ivar download: likewise.
+    @ivar both: of uploads and downloads together.
+    @ivar uploadFiles: how many are begun.
+    @ivar downloadFiles: likewise.
+    @ivar period: L{None} for that of the server.
+    """
+
+    upload: int | None = None
+    download: int | None = None
+    both: int | None = None
+    uploadFiles: int | None = None
+    downloadFiles: int | None = None
+    period: Period | None = None
+
+    @property
+    def isLimited(self) -> bool:
+        """Does it say anything?"""
+        return any(each is not None for each in self[:-1])
+
+
+class Scope(NamedTuple):
+    """
+    Whose transfers are counted together.
+
+    @ivar level: C{"server"}, C{"group"} or C{"user"}.
+    @ivar name: of the group or user.
+    """
+
+    level: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level} {self.name}" if self.name else self.level
+
+
+class TransferState(NamedTuple):
+    """
+    How far a transfer quota is used.
+
+    @ivar used: bytes uploaded, bytes downloaded, files uploaded, files downloaded, with
+        what is set aside for those that are going on.
+    @ivar ends: when all begins again, seconds since the epoch.
+    """
+
+    scope: Scope
+    quota: TransferQuota
+    used: tuple[int, int, int, int]
+    ends: int
 
 
 class IMeasurable(Interface):
@@ -109,6 +180,60 @@ class IReservation(Interface):
         """Nothing is held, and nothing changes any more.  Idempotent."""
 
 
+class ITransferMeter(Interface):
+    """
+    One transfer, as the quotas of all that it counts for see it.  Everything is done in
+    memory, at once, and may be done for every piece of a file.
+    """
+
+    def pending() -> bool:
+        """
+        Has what was spent still to be written down?  Until then it must not be moved.
+
+        @raise StorageUnavailable: it cannot be written.
+        """
+
+    async def written() -> None:
+        """
+        Wait for that.
+
+        @raise StorageUnavailable: it cannot be written.
+        """
+
+    def begin(nbytes: int) -> None:
+        """
+        A file is about to be moved.  Idempotent, until L{end}.
+
+        @param nbytes: are set aside for it; 0 if nobody knows.
+        @raise QuotaExceeded: that is more than there is.
+        @raise StorageUnavailable: nothing can be written down.
+        """
+
+    def most(nbytes: int) -> int:
+        """How many of so many bytes may still be spent."""
+
+    def spend(nbytes: int) -> None:
+        """
+        So many bytes are about to be moved.
+
+        @raise QuotaExceeded: they must not be; nothing is spent.
+        @raise StorageUnavailable: nothing can be written down.
+        """
+
+    def giveBack(nbytes: int) -> None:
+        """They have not been moved after all."""
+
+    def end() -> None:
+        """Nothing is set aside any more.  Idempotent."""
+
+
+class ITransferQuotas(Interface):
+    """On an account's limits: how far its transfer quotas are used."""
+
+    def transfers() -> list[TransferState]:
+        """Those of the server, its groups and its own, as far as there are any."""
+
+
 class IBudgeted(Interface):
     """On handles that are L{IDescriptorBacked}, where the bytes are counted."""
 
@@ -121,4 +246,16 @@ class IBudgeted(Interface):
         """
 
 
-__all__ = ["IBudgeted", "IMeasurable", "IReservation", "IUsageLedger", "Measure"]
+__all__ = [
+    "IBudgeted",
+    "IMeasurable",
+    "IReservation",
+    "ITransferMeter",
+    "ITransferQuotas",
+    "IUsageLedger",
+    "Measure",
+    "Quota",
+    "Scope",
+    "TransferQuota",
+    "TransferState",
+]

@@ -24,6 +24,7 @@ VOCABULARY = {
     "interfaces",
     "naming",
     "usage",
+    "periods",
     "logins",
     "views",
     "networks",

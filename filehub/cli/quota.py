@@ -23,7 +23,7 @@ from filehub.errors import ConfigurationError, FileHubError
 from filehub.paths import VirtualPath
 from filehub.state.database import StateDatabase
 from filehub.state.records import FILE_NAME, SCHEMA, PartName, UsageRecords, UsageRow
-from filehub.state.reservations import Quota
+from filehub.usage import Quota
 from filehub.vfs.local import LocalTree
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.workers import ImmediateWorkers

@@ -30,7 +30,7 @@ from filehub.config.limits import networkRecords, rateSettings, sessionCaps, thr
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.owners import OwnersService
-from filehub.config.quotas import UsageService, quotasOf
+from filehub.config.quotas import UsageService, countsAnything
 from filehub.config.reloading import Reloadable, ReloadingService
 from filehub.config.sources import buildSource
 from filehub.config.storages import namesOf, openStorage
@@ -239,12 +239,13 @@ class _Builder:
     def _claims(
         self, service: FileHubService, storages: Mapping[VirtualPath, IStorage]
     ) -> Claims | None:
-        """Who counts what is stored, if there are quotas."""
-        if not quotasOf(self._values):
+        """Who counts what is stored, if there are quotas; and what is moved."""
+        if not countsAnything(self._values):
             return None
         state = self._values.server.state
         usage = self._usage = UsageService(self._reactor, state, storages, self._values)
         usage.setServiceParent(service)  # type: ignore[no-untyped-call]
+        self._rates.transfers = usage.transfers
         return usage.claims
 
     def _closeUsage(self) -> Deferred[None] | None:

@@ -9,7 +9,10 @@ from filehub.accounts.throttle import ThrottleSettings
 from filehub.config.schema import Configuration
 from filehub.config.values import Rated
 from filehub.limiting import Rates, RateSettings
+from filehub.periods import Period
 from filehub.registry import SessionCaps
+from filehub.state.transfers import TransferSettings
+from filehub.usage import TransferQuota
 
 
 def rateSettings(values: Configuration) -> RateSettings:
@@ -34,6 +37,23 @@ def _rates(table: Rated) -> Rates:
 
 def _isRated(table: Rated) -> bool:
     return _rates(table) != Rates()
+
+
+def transferSettings(values: Configuration) -> TransferSettings:
+    """How much may be moved, at all levels."""
+    limits = values.limits
+    return TransferSettings(
+        server=TransferQuota(
+            limits.total_upload_quota, limits.total_download_quota, limits.total_transfer_quota
+        ),
+        groups={each.name: each.transfers for each in values.group},
+        users={
+            ANONYMOUS_NAME: values.anonymous.transfers,
+            **{each.name: each.transfers for each in values.user},
+        },
+        user=limits.transfers,
+        period=limits.quota_period or Period.MONTH,
+    )
 
 
 def sessionCaps(values: Configuration) -> SessionCaps:
@@ -69,4 +89,10 @@ def throttleSettings(values: Configuration) -> ThrottleSettings:
     )
 
 
-__all__ = ["networkRecords", "rateSettings", "sessionCaps", "throttleSettings"]
+__all__ = [
+    "networkRecords",
+    "rateSettings",
+    "sessionCaps",
+    "throttleSettings",
+    "transferSettings",
+]

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from filehub.accounts.records import ANONYMOUS_NAME
+from filehub.config.limits import transferSettings
 from filehub.config.schema import Configuration
 from filehub.config.values import Stored
 from filehub.errors import ConfigurationError, FileHubError
@@ -23,7 +24,9 @@ from filehub.paths import ROOT, VirtualPath
 from filehub.state.database import StateDatabase
 from filehub.state.ledger import UsageLedger
 from filehub.state.records import FILE_NAME, SCHEMA, UsageRecords
-from filehub.state.reservations import Quota
+from filehub.state.transferrecords import TransferRecords
+from filehub.state.transfers import TransferLedger
+from filehub.usage import Quota
 from filehub.vfs.claims import Claims
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.quota import refreshParts
@@ -76,6 +79,11 @@ def _smaller(one: int | None, other: int | None) -> int | None:
     return other if one is None else one if other is None else min(one, other)
 
 
+def countsAnything(values: Configuration) -> bool:
+    """Is there any quota, of what is stored or of what is moved?"""
+    return bool(quotasOf(values)) or transferSettings(values).isLimited
+
+
 def ownersIn(values: Configuration) -> set[str]:
     """The accounts that may leave broken uploads."""
     return {ANONYMOUS_NAME, *(user.name for user in values.user)}
@@ -83,9 +91,10 @@ def ownersIn(values: Configuration) -> set[str]:
 
 class UsageService(Service):
     """
-    Counts what is stored, from the start of the server to its end.
+    Counts what is stored and what is moved, from the start of the server to its end.
 
-    @ivar claims: for the realm.
+    @ivar claims: for the realm; L{None} where nobody counts what is stored.
+    @ivar transfers: for whoever says what a session may use.
     """
 
     _log = Logger()
@@ -108,11 +117,15 @@ class UsageService(Service):
         self.ledger = UsageLedger(reactor, UsageRecords(self._database), self._measure)
         self.ledger.owners |= ownersIn(values)
         self._quotas = quotasOf(values)
-        self.claims = Claims(self.ledger)
+        self.transfers = TransferLedger(
+            reactor, TransferRecords(self._database), transferSettings(values)
+        )
+        self.claims = Claims(self.ledger) if self._quotas else None
         self._opened = False
         self._loops = [
             (LoopingCall(self._refresh), PARTS),
             (LoopingCall(lambda: self._try(self.ledger.obey())), REQUESTS),
+            (LoopingCall(lambda: self._try(self.transfers.obey())), REQUESTS),
         ]
         for loop, _ in self._loops:
             loop.clock = reactor
@@ -127,6 +140,7 @@ class UsageService(Service):
         try:
             self._database.open()
             self.ledger.load(self._quotas)
+            self.transfers.load()
         except FileHubError as error:
             self._database.closeNow()
             raise ConfigurationError(str(error)) from None
@@ -138,11 +152,15 @@ class UsageService(Service):
     def configure(self, values: Configuration) -> None:
         """These are the quotas from now on; a directory that has a new one is counted."""
         quotas = quotasOf(values)
+        if self.claims is None and quotas:
+            self._log.warn("the first quota takes effect when the server starts again")
+            quotas = {}
         for path in self._quotas.keys() - quotas.keys():
             self.ledger.setQuota(path, Quota())
         for path, quota in quotas.items():
             self.ledger.setQuota(path, quota)
         self._quotas = quotas
+        self.transfers.configure(transferSettings(values))
         self.ledger.owners |= ownersIn(values)
         if self._opened:
             self.ledger.start()
@@ -155,6 +173,8 @@ class UsageService(Service):
                 loop.stop()
 
     def _refresh(self) -> Deferred[None]:
+        if self.claims is None:
+            return succeed(None)
         return self._try(refreshParts(self.claims, self._measure))
 
     def _try(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
@@ -174,10 +194,11 @@ class UsageService(Service):
         if self._opened:
             self._opened = False
             try:
+                await self.transfers.stop()
                 await self.ledger.stop()
             finally:
                 await self._database.close()
         await self._workers.stop()
 
 
-__all__ = ["UsageService", "ownersIn", "quotasOf"]
+__all__ = ["UsageService", "countsAnything", "ownersIn", "quotasOf"]

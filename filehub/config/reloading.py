@@ -28,7 +28,7 @@ from filehub.config.accounts import AccountBuilder
 from filehub.config.bans import BanService
 from filehub.config.limits import networkRecords, rateSettings, sessionCaps, throttleSettings
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
-from filehub.config.quotas import UsageService, quotasOf
+from filehub.config.quotas import UsageService, countsAnything
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError
 from filehub.limiting import RateBook
@@ -83,7 +83,7 @@ class Reloadable:
         self.rates.configure(rateSettings(values))
         if self.usage is not None:
             self.usage.configure(values)
-        elif quotasOf(values):
+        elif countsAnything(values):
             self._log.warn("the first quota takes effect when the server starts again")
         for factory in self.factories:
             _setTimes(factory, values)

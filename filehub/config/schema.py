@@ -40,6 +40,7 @@ from filehub.config.values import (
     Size,
     SourceURL,
     Stored,
+    Transferring,
     VirtualPathValue,
     WorkerCount,
 )
@@ -134,7 +135,7 @@ class Admitted(Restricted, Stored):
     profile: ProfileValue | None = None
 
 
-class Group(Admitted, Rated):
+class Group(Admitted, Rated, Transferring):
     """
     Rules that several users share, and what holds for each of them that says nothing of
     its own.
@@ -145,7 +146,7 @@ class Group(Admitted, Rated):
     rule: list[Rule] = []
 
 
-class User(Admitted, Rated):
+class User(Admitted, Rated, Transferring):
     """An account."""
 
     name: NameValue
@@ -172,7 +173,7 @@ class User(Admitted, Rated):
         return {**data, "home": home.replace("%u", name)}
 
 
-class Anonymous(Restricted, Rated):
+class Anonymous(Restricted, Rated, Transferring):
     """The account of those who do not say who they are."""
 
     enabled: bool = False
@@ -189,7 +190,7 @@ class Network(Rated):
     sessions: Count | None = None
 
 
-class Limits(Stored, Rated):
+class Limits(Stored, Rated, Transferring):
     """How much is too much."""
 
     sessions: Count = 1000
@@ -203,6 +204,9 @@ class Limits(Stored, Rated):
     commands: CommandRate | None = None
     total_upload_rate: Rate | None = None
     total_download_rate: Rate | None = None
+    total_upload_quota: Size | None = None
+    total_download_quota: Size | None = None
+    total_transfer_quota: Size | None = None
     session_upload_rate: Rate | None = None
     session_download_rate: Rate | None = None
 

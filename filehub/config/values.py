@@ -19,10 +19,12 @@ from filehub.accounts.codes import isUsableSecret
 from filehub.accounts.patterns import NamePatterns
 from filehub.errors import FileHubError
 from filehub.paths import ROOT, VirtualPath, checkName
+from filehub.periods import Period
 from filehub.permissions import Permission, parsePermissions
 from filehub.protocols.ftp import commands, site
 from filehub.protocols.ftp.charsets import knownCharset
 from filehub.protocols.ftp.profiles import PROFILES
+from filehub.usage import TransferQuota
 
 #: Processes; more than that do not make a server quicker.
 _MOST_WORKERS: Final = 64
@@ -336,6 +338,34 @@ class Stored(Section):
 
     quota: Size | None = None
     quota_files: Count | None = None
+
+
+class Transferring(Section):
+    """
+    A table that says how much may be moved within a period of the calendar.
+
+    @ivar transfer_quota: bytes, of uploads and downloads together.
+    @ivar quota_period: L{None} for what C{limits} says.
+    """
+
+    upload_quota: Size | None = None
+    download_quota: Size | None = None
+    transfer_quota: Size | None = None
+    upload_quota_files: Count | None = None
+    download_quota_files: Count | None = None
+    quota_period: Period | None = None
+
+    @property
+    def transfers(self) -> TransferQuota:
+        """The same as a value."""
+        return TransferQuota(
+            self.upload_quota,
+            self.download_quota,
+            self.transfer_quota,
+            self.upload_quota_files,
+            self.download_quota_files,
+            self.quota_period,
+        )
 
 
 class Rated(Section):

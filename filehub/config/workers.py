@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from filehub.config.quotas import quotasOf
+from filehub.config.quotas import countsAnything
 from filehub.config.schema import Configuration
 
 #: What complains: a text and a place in the configuration.
@@ -25,8 +25,8 @@ def checkWorkers(values: Configuration, complain: Complain) -> None:
     if values.server.workers == 1:
         return
     reasons = []
-    if quotasOf(values):
-        reasons.append("quotas (one process counts what is stored)")
+    if countsAnything(values):
+        reasons.append("quotas (one process counts what is stored and moved)")
     if values.tftp.multicast.addresses:
         reasons.append("tftp.multicast (one process has the groups)")
     if any(text.startswith("systemd") for text in values.tftp.listen):

@@ -10,17 +10,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from filehub.interfaces import IRateLimiter
+from filehub.transfer.metering import meterOf
 
 
 async def pay(limiter: IRateLimiter | None, nbytes: int, clock: IReactorTime | None = None) -> None:
     """
     Account for bytes, and wait as long as that costs.
 
+    @raise QuotaExceeded: so many must not be moved.
     @param clock: L{None}: that of the reactor that is installed.
     """
-    seconds = limiter.grant(nbytes) if limiter is not None else 0.0
+    if limiter is None:
+        return
+    seconds = limiter.grant(nbytes)
     if seconds <= 0:
         return
+    meter = meterOf(limiter)
+    if meter is not None:
+        await meter.written()
     if clock is None:
         from twisted.internet import reactor
 

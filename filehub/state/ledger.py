@@ -29,8 +29,8 @@ from filehub.attributes import SpaceUsage
 from filehub.errors import Busy, FileHubError
 from filehub.paths import VirtualPath
 from filehub.state.records import PartName, UsageRecords, UsageRow
-from filehub.state.reservations import Quota, Reservation, Root
-from filehub.usage import IUsageLedger, Measure
+from filehub.state.reservations import Reservation, Root
+from filehub.usage import IUsageLedger, Measure, Quota
 
 #: Seconds between a change and writing it down.
 FLUSH: Final = 2.0
@@ -353,4 +353,4 @@ class UsageLedger:
         await self.flush()
 
 
-__all__ = ["FLUSH", "PATIENCE", "Measuring", "Quota", "UsageLedger"]
+__all__ = ["FLUSH", "PATIENCE", "Measuring", "UsageLedger"]

@@ -22,6 +22,19 @@ SCHEMA: Final = (
         PRIMARY KEY (owner, path)) WITHOUT ROWID;
     CREATE TABLE recount (path BLOB PRIMARY KEY) WITHOUT ROWID
     """,
+    # Transfers: what was used, and what is booked; see L{filehub.state.transferrecords}.
+    """
+    CREATE TABLE transfer (level TEXT, name BLOB, period TEXT NOT NULL,
+        start INTEGER NOT NULL,
+        upload INTEGER NOT NULL, download INTEGER NOT NULL,
+        uploads INTEGER NOT NULL, downloads INTEGER NOT NULL,
+        booked_upload INTEGER NOT NULL, booked_download INTEGER NOT NULL,
+        booked_uploads INTEGER NOT NULL, booked_downloads INTEGER NOT NULL,
+        PRIMARY KEY (level, name)) WITHOUT ROWID;
+    CREATE TABLE restart (level TEXT, name BLOB, PRIMARY KEY (level, name)) WITHOUT ROWID;
+    CREATE TABLE brought (path BLOB, owner BLOB, bytes INTEGER, files INTEGER,
+        PRIMARY KEY (path, owner)) WITHOUT ROWID
+    """,
 )
 
 #: An account and its part of a name.

@@ -7,28 +7,17 @@ all directories with a quota above a place, or in none of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from filehub.errors import QuotaExceeded
 from filehub.paths import VirtualPath
-from filehub.usage import IReservation
+from filehub.usage import IReservation, Quota
 
 if TYPE_CHECKING:
     from filehub.state.ledger import UsageLedger
-
-
-class Quota(NamedTuple):
-    """
-    How much may lie below a directory.
-
-    @ivar nfiles: names, of files, directories and links.
-    """
-
-    nbytes: int | None = None
-    nfiles: int | None = None
 
 
 class Root:

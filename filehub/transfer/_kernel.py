@@ -251,7 +251,7 @@ async def receiveFile(
     @param length: bytes that are still to come, where that is known.
     @param spend: see L{IBudgeted<filehub.usage.IBudgeted>}.
     @raise PeerGone: also when C{length} is not reached.
-    @raise FileSystemError: whatever C{spend} raises.
+    @raise FileSystemError: whatever C{spend} raises, or a transfer quota.
     """
     if not _writing.open or not _pipe.acquire():
         return Received(position, False)
@@ -276,7 +276,7 @@ async def _splice(
     while end is None or position < end:
         wanted = step if end is None else min(step, end - position)
         if allowed is not None:
-            wanted = await allowed.some(wanted, stream, progress)
+            wanted = await allowed.some(wanted, stream, progress, looking=True)
         sock = stream.kernelSocket
         if sock is None:
             raise PeerGone
@@ -297,11 +297,12 @@ async def _splice(
             if end is None:
                 return Received(position, True)
             raise PeerGone("connection ended before all data was received")
-        if allowed is not None:
-            allowed.use(got)
-        if spend is not None:
+        if allowed is not None or spend is not None:
             try:
-                spend(position, got)
+                if allowed is not None:
+                    allowed.use(got)
+                if spend is not None:
+                    spend(position, got)
             except FileHubError:
                 # Counted all the same: it was taken from the stream.
                 progress.nbytes += got

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from filehub.errors import FileHubError, StorageUnavailable
 from filehub.interfaces import IRateLimiter, IReadHandle, IWriteHandle
 from filehub.transfer.eager import begin
+from filehub.transfer.metering import TICK, meterOf, ratesOf
 from filehub.transfer.translate import Translator
 
 #: Bytes that are read at once, unless a window is larger.
@@ -34,29 +35,65 @@ _log = Logger()
 
 
 class RateGate:
-    """Makes a transfer wait when its account's rate limit says so."""
+    """
+    Makes a transfer wait when its account's rate limit says so, and end when its transfer
+    quota is used up.  For the quota no byte counts twice, however often it is sent.
+    """
 
     def __init__(self, clock: IReactorTime, limiter: IRateLimiter | None) -> None:
         self._clock = clock
-        self._limiter = limiter
+        self._limiter = ratesOf(limiter)
+        self._meter = meterOf(limiter)
+        self._reached = 0
         self.limited = limiter is not None
         self._call: IDelayedCall | None = None
         #: Called when it has opened again.
         self.opened: Callable[[], None] = lambda: None
         self.shut = False
 
-    def spend(self, nbytes: int) -> None:
-        """Account for bytes that move; may shut the gate for a while."""
-        if self._limiter is not None and (wait := self._limiter.grant(nbytes)) > 0:
-            self.cancel()
-            self.shut = True
-            self._call = self._clock.callLater(wait, self._open)
+    async def expect(self, nbytes: int) -> None:
+        """
+        A file of this length is about to move; it is set aside until L{close}.
 
-    def cancel(self) -> None:
-        """Never open again."""
+        @raise QuotaExceeded: so much must not.
+        @raise StorageUnavailable: nothing can be written down.
+        """
+        if self._meter is not None:
+            self._meter.begin(nbytes)
+            if self._meter.pending():
+                await self._meter.written()
+
+    def spend(self, nbytes: int, reached: int) -> None:
+        """
+        Account for bytes that move; may shut the gate for a while.
+
+        @param reached: up to where in the file.
+        @raise QuotaExceeded: they must not; and what else the quota raises.
+        """
+        wait = 0.0
+        if self._meter is not None and reached > self._reached:
+            self._meter.spend(reached - self._reached)
+            self._reached = reached
+            if self._meter.pending():
+                wait = TICK
+        if self._limiter is not None:
+            wait = max(wait, self._limiter.grant(nbytes))
+        if wait > 0:
+            self._shut(wait)
+
+    def _shut(self, seconds: float) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self.shut = True
+        self._call = self._clock.callLater(seconds, self._open)
+
+    def close(self) -> None:
+        """The transfer is over: never open again.  Idempotent."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        if self._meter is not None:
+            self._meter.end()
 
     def _open(self) -> None:
         self._call = None
@@ -114,7 +151,7 @@ class _Reader:
     async def close(self) -> None:
         """Close the handle.  Nothing is called any more."""
         self._closed = True
-        self._gate.cancel()
+        self._gate.close()
         if self._reading is not None:
             self._reading.cancel()
         await self._handle.close()
@@ -146,6 +183,15 @@ class _Reader:
         if self._wanted and not self._gate.shut and not self._closed:
             self._wanted = False
             self._ready()
+
+    def _mayMove(self, start: int, stop: int, base: int) -> bool:
+        """Account for blocks that are about to be taken.  No: the transfer has failed."""
+        try:
+            self._gate.spend(stop - start, base + stop)
+        except FileHubError as error:
+            self._failed(error)
+            return False
+        return True
 
     def _arrived(self, offset: int, data: bytes) -> None:
         """A piece is here."""
@@ -191,8 +237,8 @@ class BlockReader(_Reader):
                 return self.take(first, count)
             else:
                 return None
-        if self._gate.limited:
-            self._gate.spend(min(stop, length) - start)
+        if self._gate.limited and not self._mayMove(start, min(stop, length), self._start):
+            return None
         view = self._view
         return [view[each : each + blksize] for each in range(start, stop, blksize)]
 
@@ -269,7 +315,8 @@ class TranslatedReader(_Reader):
             self._wanted = True
             return None
         if self._gate.limited:
-            self._gate.spend(min(stop, len(self._buffer)) - start)
+            if not self._mayMove(start, min(stop, len(self._buffer)), self._start):
+                return None
         places = range(start, min(stop, len(self._buffer) + 1), blksize)
         blocks = [bytes(self._buffer[each : each + blksize]) for each in places]
         if start > self._keep:
@@ -323,14 +370,18 @@ class BlockWriter:
 
     def append(self, payload: bytes) -> bool:
         """Take a block; whether there is room for another window."""
-        self._parts.append(payload)
         size = len(payload)
+        if self._gate.limited:
+            try:
+                self._gate.spend(size, self.nbytes + size)
+            except FileHubError as error:
+                self._failed(error)
+                return False
+        self._parts.append(payload)
         self.nbytes += size
         self._waiting += size
         if self._waiting + size > WRITE_BATCH and self._work is None:
             self._write()
-        if self._gate.limited:
-            self._gate.spend(size)
         if self._waiting + self._flying >= WRITE_LIMIT or self._gate.shut:
             self._refused = True
             return False
@@ -345,7 +396,7 @@ class BlockWriter:
     async def close(self) -> None:
         """Abort, unless it was published.  Nothing is called any more."""
         self._closed = True
-        self._gate.cancel()
+        self._gate.close()
         self._parts.clear()
         if self._work is not None:
             # A commit that has begun is not interrupted; it decides.

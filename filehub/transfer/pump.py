@@ -29,6 +29,7 @@ from filehub.interfaces import (
 )
 from filehub.transfer import _kernel
 from filehub.transfer.elements import Content, Decoder, Encoder, Hole
+from filehub.transfer.metering import ratesOf
 from filehub.transfer.outgoing import TURN, Outgoing
 from filehub.transfer.progress import Progress, TransferReport
 from filehub.transfer.ratelimit import Allowance, allowance
@@ -67,6 +68,7 @@ async def send(
     @param encoder: applied to what is read.
     @raise PeerGone: and L{Stalled}; the stream is then still to be aborted.
     @raise StorageUnavailable: the file has become shorter meanwhile.
+    @raise QuotaExceeded: so much must not be sent.
     """
     if length is None:
         length = max(0, source.attributes.size - offset)
@@ -74,6 +76,8 @@ async def send(
         progress = Progress()
     allowed = allowance(limiter)
     try:
+        if allowed is not None:
+            allowed.begin(length)
         if encoder is None and length > _SENDFILE_FROM and stream.kernelSocket is not None:
             backed = IDescriptorBacked(source, None)
             if backed is not None and _kernel.AVAILABLE:
@@ -115,11 +119,14 @@ async def receive(
         arrived is stored.
     @raise Stalled: the same, after too long a silence.
     @raise CorruptData: what arrives breaks the rules of C{decoder}.
+    @raise QuotaExceeded: so much must not be received.
     """
     if progress is None:
         progress = Progress()
     allowed = allowance(limiter)
     try:
+        if allowed is not None:
+            allowed.begin(length or 0)
         if decoder is None and _kernel.AVAILABLE:
             backed = IDescriptorBacked(target, None)
             if backed is not None:
@@ -149,13 +156,13 @@ async def sendChunks(
     progress: Progress | None = None,
 ) -> TransferReport:
     """
-    Send what is made while it is sent, such as a listing.
+    Send what is made while it is sent, such as a listing; it counts for no quota.
 
     @raise PeerGone: and L{Stalled}; the stream is then still to be aborted.
     """
     if progress is None:
         progress = Progress()
-    allowed = allowance(limiter)
+    allowed = allowance(ratesOf(limiter))
     outgoing = Outgoing(stream, encoder, allowed, progress)
     try:
         async for chunk in chunks:
@@ -304,7 +311,7 @@ async def _copyIn(
                 if budget is not None:
                     wanted = min(wanted, budget - received)
                 if allowed is not None:
-                    wanted = await allowed.some(wanted, stream, progress)
+                    wanted = await allowed.some(wanted, stream, progress, looking=True)
                 progress.watch(stream)
                 data = await stream.read(wanted)
                 size = len(data)
@@ -382,7 +389,8 @@ async def _unpack(
             while not decoder.isComplete:
                 wanted = STEP
                 if allowed is not None:
-                    wanted = await allowed.some(min(STEP, allowed.step), stream, progress)
+                    wanted = min(STEP, allowed.step)
+                    wanted = await allowed.some(wanted, stream, progress, looking=True)
                 progress.watch(stream)
                 data = await stream.read(wanted)
                 if not data:

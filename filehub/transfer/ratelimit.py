@@ -17,7 +17,9 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from filehub.errors import FileSystemError
 from filehub.interfaces import IRateLimiter
+from filehub.transfer.metering import TICK, meterOf
 from filehub.transfer.progress import Progress
 from filehub.transfer.stream import ByteStream
 
@@ -133,10 +135,11 @@ class Allowance:
     What one transfer has paid for and not used yet.
     """
 
-    __slots__ = ("_limiter", "_paid")
+    __slots__ = ("_limiter", "_meter", "_paid")
 
     def __init__(self, limiter: IRateLimiter) -> None:
         self._limiter = limiter
+        self._meter = meterOf(limiter)
         self._paid = 0
 
     @property
@@ -145,21 +148,62 @@ class Allowance:
         grain: int = self._limiter.grain
         return grain
 
+    def begin(self, nbytes: int) -> None:
+        """
+        A file of about this length is about to move.
+
+        @raise QuotaExceeded: so much must not.
+        """
+        if self._meter is not None:
+            self._meter.begin(nbytes)
+
     async def ask(self, nbytes: int, stream: ByteStream, progress: Progress) -> None:
-        """Wait until C{nbytes} may move."""
+        """
+        Wait until C{nbytes} may move.
+
+        @raise QuotaExceeded: they must not.
+        """
         missing = nbytes - self._paid
         if missing > 0:
-            self._paid = nbytes
-            await obey(self._limiter, missing, stream, progress)
+            before, self._paid = self._paid, nbytes
+            try:
+                await obey(self._limiter, missing, stream, progress)
+            except FileSystemError:
+                self._paid = before
+                raise
+            if self._meter is not None:
+                while self._meter.pending():
+                    progress.excuse()
+                    await stream.pause(TICK)
 
-    async def some(self, most: int, stream: ByteStream, progress: Progress) -> int:
-        """Wait until something may move, and say how much: C{most}, or what is left."""
+    async def some(
+        self, most: int, stream: ByteStream, progress: Progress, *, looking: bool = False
+    ) -> int:
+        """
+        Wait until something may move, and say how much: C{most}, or what is left.
+
+        @param looking: where there is nothing left, a byte may be looked for, because
+            there may be none; if there is, L{use} will refuse it.
+        @raise QuotaExceeded: nothing may.
+        """
         if self._paid <= 0:
+            if looking and self._meter is not None:
+                self._meter.begin(0)
+                most = self._meter.most(most)
+                if not most:
+                    return 1
             await self.ask(most, stream, progress)
         return min(most, self._paid)
 
     def use(self, nbytes: int) -> None:
-        """They have moved."""
+        """
+        They have moved.
+
+        @raise QuotaExceeded: they must not have; see L{some}.
+        """
+        if nbytes > self._paid and self._meter is not None:
+            self._meter.spend(nbytes - self._paid)
+            self._paid = nbytes
         self._paid -= nbytes
 
     def giveBack(self) -> None:
@@ -167,6 +211,8 @@ class Allowance:
         paid, self._paid = self._paid, 0
         if paid > 0:
             self._limiter.grant(-paid)
+        if self._meter is not None:
+            self._meter.end()
 
 
 def allowance(limiter: IRateLimiter | None) -> Allowance | None:

@@ -14,7 +14,7 @@ from filehub.paths import ROOT, VirtualPath
 from filehub.state.database import StateDatabase
 from filehub.state.ledger import FLUSH, UsageLedger
 from filehub.state.records import SCHEMA, UsageRecords
-from filehub.state.reservations import Quota
+from filehub.usage import Quota
 from filehub.vfs.claims import Claims
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.mount import mounted

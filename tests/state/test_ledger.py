@@ -14,8 +14,7 @@ from filehub.attributes import Disposition
 from filehub.errors import Busy, QuotaExceeded, StorageUnavailable
 from filehub.interfaces import IRandomAccess
 from filehub.state.ledger import PATIENCE
-from filehub.state.reservations import Quota
-from filehub.usage import Measure
+from filehub.usage import Measure, Quota
 from filehub.vfs.memory import MemoryTree
 from filehub.vfs.quota import refreshParts
 from tests.accounts.doubles import now

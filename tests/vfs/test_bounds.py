@@ -13,8 +13,7 @@ from filehub.attributes import Disposition
 from filehub.errors import FileTooLarge, NoSpace
 from filehub.interfaces import IRandomAccess, IServerSideCopy, ISpaceUsage
 from filehub.paths import ROOT
-from filehub.state.reservations import Quota
-from filehub.usage import IBudgeted
+from filehub.usage import IBudgeted, Quota
 from filehub.vfs.bounds import BELIEVED, BoundedStorage
 from filehub.vfs.memory import MemoryTree
 from tests.accounts.doubles import now

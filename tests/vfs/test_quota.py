@@ -21,7 +21,7 @@ from filehub.errors import (
     QuotaExceeded,
 )
 from filehub.interfaces import IDescriptorBacked, IRandomAccess, IServerSideCopy, ISpaceUsage
-from filehub.state.reservations import Quota
+from filehub.usage import Quota
 from filehub.vfs.local import LocalTree
 from filehub.vfs.memory import MemoryTree
 from filehub.vfs.workers import ImmediateWorkers

@@ -21,6 +21,7 @@ from filehub.protocols.ftp.security import mayTransfer, openData
 from filehub.protocols.ftp.space import refusalOf
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.elements import Decoder
+from filehub.transfer.metering import SOMETHING, release, setAside
 from filehub.transfer.pump import receive, send
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
         return refusal
     representation, settings = session.representation, session.listener.settings
     transfer = begin(session, "RETR", path, Direction.DOWNLOAD)
-    source = stream = error = None
+    source = stream = limiter = error = None
     try:
         source = await account.fileSystem.openForReading(path)
         length = source.attributes.size - offset
@@ -71,6 +72,9 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
             raise InvalidOffset(path)
         if last is not None:
             length = min(length, last + 1 - offset)
+        limiter = account.limits.download
+        if limiter is not None:
+            await setAside(limiter, length)
         encoder = encoderFor(representation, settings, source.attributes.size, offset)
         title = representation.title
         if representation.keepsLength(settings):
@@ -86,11 +90,13 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
             offset=offset,
             length=length,
             encoder=encoder,
-            limiter=account.limits.download,
+            limiter=limiter,
             progress=transfer.progress,
         )
     except Exception as problem:
         error = problem
+    if limiter is not None:
+        release(limiter)
     return await conclude(session, transfer, error, stream, source=source)
 
 
@@ -127,9 +133,12 @@ async def _upload(
     if last is not None:
         return DOWNLOADS_ONLY
     transfer = begin(session, verb, path, Direction.UPLOAD)
-    target = stream = error = None
+    target = stream = limiter = error = None
     done = replies.TRANSFER_COMPLETE
     try:
+        limiter = account.limits.upload
+        if limiter is not None:
+            await setAside(limiter, SOMETHING if sizeHint is None else sizeHint)
         fileSystem = session.fileSystem
         if offset:
             target = await _continue(fileSystem, path, offset, sizeHint)
@@ -149,7 +158,7 @@ async def _upload(
             stream,
             target,
             decoder=decoder,
-            limiter=account.limits.upload,
+            limiter=limiter,
             progress=transfer.progress,
             marked=partial(_marked, session),
         )
@@ -158,6 +167,8 @@ async def _upload(
             done = replies.reply(226, f"Transfer complete; suspect blocks: {decoder.suspects}")
     except Exception as problem:
         error = problem
+    if limiter is not None:
+        release(limiter)
     return await conclude(session, transfer, error, stream, target=target, done=done)
 
 

@@ -24,13 +24,14 @@ from filehub.errors import (
     TransferError,
 )
 from filehub.events import Direction, Outcome, TransferEnded
-from filehub.interfaces import IReadHandle, IWriteHandle
+from filehub.interfaces import IRateLimiter, IReadHandle, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.rfc913 import replies, storing
 from filehub.protocols.rfc913.states import State
 from filehub.protocols.rfc913.storing import Storing
 from filehub.protocols.rfc913.text import AnnouncedEncoder, WireDecoder, WireEncoder, wireLength
 from filehub.protocols.rfc913.wire import Reply, parseSize
+from filehub.transfer.metering import release, setAside
 from filehub.transfer.progress import Progress
 from filehub.transfer.pump import receive, send
 from filehub.transfer.stream import ByteStream
@@ -158,6 +159,7 @@ class Retrieving:
 
     @ivar length: bytes on the wire.
     @ivar text: are they translated?
+    @ivar limiter: what bandwidth limit and quota they obey.
     """
 
     state: Final = State.RETRIEVING
@@ -169,8 +171,10 @@ class Retrieving:
         source: IReadHandle,
         length: int,
         text: bool,
+        limiter: IRateLimiter | None,
     ) -> None:
         self._session = session
+        self.limiter = limiter
         self.path = path
         self.source = source
         self.length = length
@@ -178,6 +182,7 @@ class Retrieving:
 
     async def cancel(self) -> None:
         """The client only wanted to know how long it is."""
+        release(self.limiter)
         report(self._session, Direction.DOWNLOAD, self.path, Outcome.PROBED)
         await self.source.close()
 
@@ -190,10 +195,14 @@ async def RETR(session: RFC913Session, argument: str) -> Reply:
     text = session.type == "A"
     try:
         length = await _announced(session, source, text)
+        limiter = session.limits.download
+        if limiter is not None:
+            # After SEND it would be too late to say no.
+            await setAside(limiter, length)
     except BaseException:
         await source.close()
         raise
-    session.hold(Retrieving(session, path, source, length, text))
+    session.hold(Retrieving(session, path, source, length, text, limiter))
     return replies.number(length)
 
 
@@ -223,6 +232,7 @@ async def SEND(session: RFC913Session, argument: str) -> None:
             session.abort("download broken")
         await retrieving.source.close()
     finally:
+        release(retrieving.limiter)
         moving.end()
 
 
@@ -238,7 +248,7 @@ async def _download(session: RFC913Session, retrieving: Retrieving, progress: Pr
             stream,
             length=retrieving.source.attributes.size,
             encoder=encoder,
-            limiter=session.limits.download,
+            limiter=retrieving.limiter,
             progress=progress,
         )
     finally:
@@ -256,16 +266,22 @@ async def STOR(session: RFC913Session, argument: str) -> Reply:
 async def SIZE(session: RFC913Session, argument: str) -> Reply | None:
     """How many bytes will come; then they come."""
     stored = session.takePending(Storing)
+    limiter = session.limits.upload
     try:
         size = parseSize(argument)
+        if limiter is not None:
+            await setAside(limiter, size)
         target = await stored.reserve(size)
-    except (FileHubError, ValueError) as error:
+    except BaseException as error:
+        release(limiter)
         await stored.cancel()
-        return _sizeRefused(session, error)
-    except BaseException:
-        await stored.cancel()
+        if isinstance(error, (FileHubError, ValueError)):
+            return _sizeRefused(session, error)
         raise
-    return await Upload(session, stored, target, size).run()
+    try:
+        return await Upload(session, stored, target, size, limiter).run()
+    finally:
+        release(limiter)
 
 
 def _sizeRefused(session: RFC913Session, error: Exception) -> Reply | None:
@@ -289,9 +305,15 @@ class Upload:
     """
 
     def __init__(
-        self, session: RFC913Session, stored: Storing, target: IWriteHandle, size: int
+        self,
+        session: RFC913Session,
+        stored: Storing,
+        target: IWriteHandle,
+        size: int,
+        limiter: IRateLimiter | None,
     ) -> None:
         self._session = session
+        self._limiter = limiter
         self._path = stored.path
         self._target = target
         self._size = size
@@ -334,7 +356,7 @@ class Upload:
                 self._target,
                 length=self._size,
                 decoder=self._decoder,
-                limiter=session.limits.upload,
+                limiter=self._limiter,
                 progress=progress,
             )
         except TransferError:

@@ -32,6 +32,7 @@ from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.transfer.blocks import BlockReader, BlockWriter, RateGate, TranslatedReader
 from filehub.transfer.datagrams import Datagram
 from filehub.transfer.eager import begin
+from filehub.transfer.metering import SOMETHING
 from filehub.transfer.sharing import SharedReads
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder
 
@@ -109,6 +110,7 @@ class Exchange:
         self._path = ROOT
         self._logout: Callable[[], object] | None = None
         self._close: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._gate: RateGate | None = None
         self._moved: Callable[[], int] = _nothing
         self._reason = ""
         #: Nothing will be done any more; file, account and session may not be released yet.
@@ -223,9 +225,12 @@ class Exchange:
                 return member
         handle = await house.reads.join(handle, (account.name, self._path))
         self._close = handle.close
+        gate = RateGate(house.clock, account.limits.download)
+        if gate.limited:
+            self._gate = gate
+            await gate.expect(handle.attributes.size)
         terms = negotiate(request, bounds, handle.attributes.size if octet else None)
         port = self.port = house.openPort(self.datagram, self, terms.blksize)
-        gate = RateGate(house.clock, account.limits.download)
         way = (handle, terms.blksize, terms.window, gate, port.resume, self._storageFailed)
         reader = BlockReader(*way) if octet else TranslatedReader(*way, NetasciiEncoder())
         self._close = reader.close
@@ -244,11 +249,15 @@ class Exchange:
             terms.tsize,
         )
         self._close = handle.abort
+        gate = RateGate(house.clock, account.limits.upload)
+        if gate.limited:
+            self._gate = gate
+            await gate.expect(SOMETHING if terms.tsize is None else terms.tsize)
         port = self.port = house.openPort(self.datagram, self, terms.blksize)
         port.expectBlocks(terms.blksize, terms.window)
         writer = BlockWriter(
             handle,
-            RateGate(house.clock, account.limits.upload),
+            gate,
             port.resume,
             lambda: port.tell(receiver.published),
             self._storageFailed,
@@ -317,6 +326,8 @@ class Exchange:
     def _end(self) -> None:
         if not self._ended:
             self._ended = True
+            if self._gate is not None:
+                self._gate.close()
             if self._close is None:
                 self._release(None)
             else:
