@@ -46,11 +46,12 @@ class Bookkeeper(Protocol):
     def now(self) -> float:
         """Seconds since the epoch."""
 
-    def book(self, tally: Tally) -> None:
-        """What this one has asked for is to be written."""
+    def changed(self, tallies: Sequence[Tally], *, book: bool) -> None:
+        """
+        Their figures have changed.
 
-    def touched(self, tally: Tally) -> None:
-        """Its figures have changed."""
+        @param book: what they have asked for is to be written at once.
+        """
 
     def failing(self) -> bool:
         """
@@ -149,15 +150,14 @@ class Tally:
             return STEP
         return max(_SMALLEST_STEP, min(STEP, limit // _PART))
 
-    def cover(self, which: int, ahead: int, keeper: Bookkeeper) -> None:
-        """Book what is used and so much more, if what is booked goes to its end."""
-        used = self.used[which]
+    def cover(self, which: int, ahead: int) -> bool:
+        """Ask for what is used and so much more, if what is booked goes to its end."""
+        used, asked = self.used[which], self.asked[which]
         self.dirty = self.moving = True
-        if self.asked[which] - used <= ahead // 2 and self.asked[which] < used + ahead:
-            self.asked[which] = used + ahead
-            keeper.book(self)
-        else:
-            keeper.touched(self)
+        if asked >= used + ahead or asked - used > ahead // 2:
+            return False
+        self.asked[which] = used + ahead
+        return True
 
     def isCovered(self) -> bool:
         """Is all that was used written down?"""
@@ -202,11 +202,13 @@ class TransferMeter:
         self._begun = True
         self._held = nbytes
         self._spent = 0
+        book = False
         for tally in tallies:
             tally.held[direction] += nbytes
             tally.used[_FILES_OF + direction] += 1
-            tally.cover(_FILES_OF + direction, _FILES, self._keeper)
-            self._cover(tally, ahead=bool(nbytes))
+            book = tally.cover(_FILES_OF + direction, _FILES) or book
+            book = self._cover(tally, ahead=bool(nbytes)) or book
+        self._keeper.changed(tallies, book=book)
 
     def most(self, nbytes: int) -> int:
         """See L{ITransferMeter.most}."""
@@ -226,12 +228,14 @@ class TransferMeter:
                 raise tally.refuse(direction)
         self._held -= known
         self._spent += nbytes
+        book = False
         for tally in tallies:
             tally.held[direction] -= known
             tally.used[direction] += nbytes
-            self._cover(tally, ahead=nbytes > known or self._held > 0)
+            book = self._cover(tally, ahead=nbytes > known or self._held > 0) or book
+        self._keeper.changed(tallies, book=book)
 
-    def _cover(self, tally: Tally, *, ahead: bool) -> None:
+    def _cover(self, tally: Tally, *, ahead: bool) -> bool:
         direction = self._direction
         step = tally.ahead(direction) if ahead else 0
         held = tally.held[direction]
@@ -241,7 +245,7 @@ class TransferMeter:
             step = min(step, held)
         elif left is not None:
             step = min(step, held + max(0, left))
-        tally.cover(direction, step, self._keeper)
+        return tally.cover(direction, step)
 
     def giveBack(self, nbytes: int) -> None:
         """See L{ITransferMeter.giveBack}."""
@@ -250,7 +254,7 @@ class TransferMeter:
             # Nothing is left of what was used before the period ended.
             tally.used[self._direction] = max(0, tally.used[self._direction] - nbytes)
             tally.dirty = tally.moving = True
-            self._keeper.touched(tally)
+        self._keeper.changed(self._tallies, book=False)
 
     def end(self) -> None:
         """See L{ITransferMeter.end}."""
@@ -264,7 +268,7 @@ class TransferMeter:
                 files = _FILES_OF + self._direction
                 tally.used[files] = max(0, tally.used[files] - 1)
             tally.dirty = tally.moving = True
-            self._keeper.touched(tally)
+        self._keeper.changed(self._tallies, book=False)
 
     def pending(self) -> bool:
         """See L{ITransferMeter.pending}."""

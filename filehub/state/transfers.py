@@ -215,7 +215,7 @@ class TransferLedger:
         if tally is not None:
             tally.restart(self.now())
             tally.dirty = tally.moving = True
-            self.touched(tally)
+            self.changed([tally], book=False)
         else:
             self._forgotten.add(scope)
             self._schedule()
@@ -231,19 +231,15 @@ class TransferLedger:
 
     # --- writing down
 
-    def book(self, tally: Tally) -> None:
-        """What this one has asked for is written, now."""
-        self._booking[tally] = None
-        self._touched[tally] = None
-        if self._writing is None:
+    def changed(self, tallies: Iterable[Tally], *, book: bool) -> None:
+        """See L{Bookkeeper.changed}."""
+        for tally in tallies:
+            self._touched[tally] = None
+            if book:
+                self._booking[tally] = None
+        if book and self._writing is None:
             self._write()
         self._schedule()
-
-    def touched(self, tally: Tally) -> None:
-        """Its figures have changed."""
-        if tally not in self._touched:
-            self._touched[tally] = None
-            self._schedule()
 
     def failing(self) -> bool:
         """
