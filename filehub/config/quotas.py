@@ -4,7 +4,7 @@ Which directories have quotas, and the service that keeps count.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from filehub.accounts.records import ANONYMOUS_NAME
+from filehub.config.homes import homeOf
 from filehub.config.limits import transferSettings
-from filehub.config.schema import Configuration
+from filehub.config.schema import Configuration, Group, Limits, User
 from filehub.config.values import Stored
 from filehub.errors import ConfigurationError, FileHubError
 from filehub.interfaces import IStorage
@@ -62,17 +63,27 @@ def _each(values: Configuration) -> Iterator[tuple[VirtualPath, Quota]]:
     points = {ROOT, *(mount.path for mount in values.mount)}
     groups = {group.name: group for group in values.group}
     for user in values.user:
-        own = user.quota is not None or user.quota_files is not None
-        if not own and user.home in points:
-            # What all users share is not one user's home.
-            continue
-        tables: list[Stored] = [user, *(groups[name] for name in user.groups), values.limits]
-        quota = Quota(
-            next((each.quota for each in tables if each.quota is not None), None),
-            next((each.quota_files for each in tables if each.quota_files is not None), None),
-        )
+        mine = [groups[name] for name in user.groups]
+        home = homeOf(user, mine)
+        quota = _ofHome(user, mine, values.limits, shared=home in points)
         if quota != Quota():
-            yield user.home, quota
+            yield home, quota
+
+
+def _ofHome(user: User, groups: Iterable[Group], limits: Limits, *, shared: bool) -> Quota:
+    """
+    What may lie in a user's home.
+
+    @param shared: what is a mount point is not one user's home: only what he says himself
+        holds for it.
+    """
+    tables: list[Stored] = [user]
+    if not shared or user.quota is not None or user.quota_files is not None:
+        tables += [*groups, limits]
+    return Quota(
+        next((each.quota for each in tables if each.quota is not None), None),
+        next((each.quota_files for each in tables if each.quota_files is not None), None),
+    )
 
 
 def _smaller(one: int | None, other: int | None) -> int | None:

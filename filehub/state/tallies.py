@@ -136,10 +136,15 @@ class Tally:
             None, f"{verb} quota exceeded, it begins again at {formatMoment(self.end)}"
         )
 
-    def lacksFile(self, direction: int) -> bool:
-        """Have all files been moved that may be?"""
+    def leftFiles(self, direction: int) -> int | None:
+        """Files that may be moved still; L{None} for any number."""
         limit = self.quota.uploadFiles if direction == UPLOAD else self.quota.downloadFiles
-        return limit is not None and self.used[_FILES_OF + direction] >= limit
+        return None if limit is None else max(0, limit - self.used[_FILES_OF + direction])
+
+    def filesAhead(self, direction: int) -> int:
+        """Files that are booked ahead, within the quota."""
+        left = self.leftFiles(direction)
+        return _FILES if left is None else min(_FILES, left // _PART)
 
     def ahead(self, direction: int) -> int:
         """Bytes that are booked ahead, within the quota."""
@@ -197,7 +202,7 @@ class TransferMeter:
         for tally in tallies:
             left = tally.left(direction)
             # Nothing at all may still be moved where nothing is left.
-            if (left is not None and nbytes > max(left, 0)) or tally.lacksFile(direction):
+            if (left is not None and nbytes > max(left, 0)) or tally.leftFiles(direction) == 0:
                 raise tally.refuse(direction)
         self._begun = True
         self._held = nbytes
@@ -206,7 +211,7 @@ class TransferMeter:
         for tally in tallies:
             tally.held[direction] += nbytes
             tally.used[_FILES_OF + direction] += 1
-            book = tally.cover(_FILES_OF + direction, _FILES) or book
+            book = tally.cover(_FILES_OF + direction, tally.filesAhead(direction)) or book
             book = self._cover(tally, ahead=bool(nbytes)) or book
         self._keeper.changed(tallies, book=book)
 
