@@ -17,6 +17,7 @@ from filehub.certificates import CertificateStore, TLSPolicy, makeSelfSigned
 from filehub.config.listening import FTPListener
 from filehub.config.schema import TLS, Configuration
 from filehub.errors import ConfigurationError
+from filehub.transfer._openssl import lookAhead
 from filehub.transfer._tickets import canRenewTickets
 from filehub.transfer.tls import resumptionIsSeen
 
@@ -68,6 +69,7 @@ def certificatesFor(values: Configuration) -> CertificateStore | None:
             "ftp.tls_sessions: found 'require', but the installed TLS library does not"
             " let us see whether a session was resumed"
         )
+    lookAhead()
     if not canRenewTickets() and required:
         _log.warn(
             "the installed TLS library brings clients no new tickets after uploads: those that"

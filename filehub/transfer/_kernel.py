@@ -95,8 +95,8 @@ class _StopLoss:
 
 
 # The disk is shared by all transfers, and so is what is known of it.
-_reading = _StopLoss()
-_writing = _StopLoss()
+reading = _StopLoss()
+writing = _StopLoss()
 
 
 class _SharedPipe:
@@ -187,7 +187,7 @@ async def sendFile(
                 betting = True
             elif not cached:
                 return offset
-        if betting and not _reading.open:
+        if betting and not reading.open:
             return offset
         if allowed is not None:
             stop = offset + await allowed.some(stop - offset, stream, progress)
@@ -195,7 +195,7 @@ async def sendFile(
         if sock is None:
             raise PeerGone
         if betting:
-            _reading.begin()
+            reading.begin()
         try:
             sent = os.sendfile(sock.fileno(), descriptor, offset, stop - offset)
         except BlockingIOError:
@@ -213,7 +213,7 @@ async def sendFile(
         progress.nbytes += sent
         if allowed is not None:
             allowed.use(sent)
-        if betting and _reading.spent():
+        if betting and reading.spent():
             return offset
         if offset < end:
             progress.watch(stream)
@@ -253,7 +253,7 @@ async def receiveFile(
     @raise PeerGone: also when C{length} is not reached.
     @raise FileSystemError: whatever C{spend} raises, or a transfer quota.
     """
-    if not _writing.open or not _pipe.acquire():
+    if not writing.open or not _pipe.acquire():
         return Received(position, False)
     try:
         return await _splice(stream, descriptor, position, length, allowed, progress, spend)
@@ -308,7 +308,7 @@ async def _splice(
                 progress.nbytes += got
                 _pipe.drain()
                 raise
-        _writing.begin()
+        writing.begin()
         left = got
         try:
             while left:
@@ -321,7 +321,7 @@ async def _splice(
             return Received(position, False, _pipe.drain())
         position += got
         progress.nbytes += got
-        if _writing.spent() and position != end:
+        if writing.spent() and position != end:
             return Received(position, False)
         turn += got
         if turn >= _STEP and position != end:

@@ -27,13 +27,14 @@ from filehub.interfaces import (
     ISparse,
     IWriteHandle,
 )
-from filehub.transfer import _kernel
+from filehub.transfer import _encrypted, _kernel
 from filehub.transfer.elements import Content, Decoder, Encoder, Hole
 from filehub.transfer.metering import ratesOf
 from filehub.transfer.outgoing import TURN, Outgoing
 from filehub.transfer.progress import Progress, TransferReport
 from filehub.transfer.ratelimit import Allowance, allowance
 from filehub.transfer.stream import ByteStream
+from filehub.transfer.tlsstreams import TLSDataStream
 from filehub.transfer.translate import Translator
 from filehub.transfer.writebehind import STEP, WriteBehind
 from filehub.usage import IBudgeted
@@ -78,11 +79,11 @@ async def send(
     try:
         if allowed is not None:
             allowed.begin(length)
-        if encoder is None and length > _SENDFILE_FROM and stream.kernelSocket is not None:
+        if encoder is None and length > _SENDFILE_FROM and _isDirect(stream, allowed):
             backed = IDescriptorBacked(source, None)
             if backed is not None and _kernel.AVAILABLE:
                 with backed.lease() as descriptor:
-                    return await _sendByKernel(
+                    return await _sendByDescriptor(
                         source, descriptor, stream, offset, offset + length, allowed, progress
                     )
         await _sendCopying(source, stream, offset, offset + length, encoder, allowed, progress)
@@ -130,7 +131,7 @@ async def receive(
         if decoder is None and _kernel.AVAILABLE:
             backed = IDescriptorBacked(target, None)
             if backed is not None:
-                return await _receiveByKernel(stream, target, backed, length, allowed, progress)
+                return await _receiveByDescriptor(stream, target, backed, length, allowed, progress)
         position: int = target.position
         if isinstance(decoder, Decoder):
             await _unpack(stream, target, position, decoder, allowed, progress, marked)
@@ -179,7 +180,14 @@ async def sendChunks(
             allowed.giveBack()
 
 
-async def _sendByKernel(
+def _isDirect(stream: ByteStream, allowed: Allowance | None) -> bool:
+    """Is there a way between the file's descriptor and the stream?"""
+    return stream.kernelSocket is not None or (
+        allowed is None and isinstance(stream, TLSDataStream)
+    )
+
+
+async def _sendByDescriptor(
     source: IReadHandle,
     descriptor: int,
     stream: ByteStream,
@@ -190,10 +198,13 @@ async def _sendByKernel(
 ) -> TransferReport:
     path: Literal["kernel", "copy"] = "copy"
     while offset < end:
-        reached = await _kernel.sendFile(descriptor, stream, offset, end, allowed, progress)
-        if reached > offset:
-            path = "kernel"
-            offset = reached
+        if isinstance(stream, TLSDataStream):
+            offset = await _encrypted.sendFile(descriptor, stream, offset, end, progress)
+        else:
+            reached = await _kernel.sendFile(descriptor, stream, offset, end, allowed, progress)
+            if reached > offset:
+                path = "kernel"
+                offset = reached
         if offset < end:
             stop = min(end, offset + _DETOUR)
             await _sendCopying(source, stream, offset, stop, None, allowed, progress)
@@ -242,7 +253,7 @@ async def _sendCopying(
             ahead.cancel()
 
 
-async def _receiveByKernel(
+async def _receiveByDescriptor(
     stream: ByteStream,
     target: IWriteHandle,
     backed: IDescriptorBacked,
@@ -268,13 +279,18 @@ async def _receiveByKernel(
     with backed.lease() as descriptor:
         ended = False
         while not ended:
-            if stream.kernelSocket is not None:
+            if _isDirect(stream, allowed):
                 left = None if end is None else end - position
-                received = await _kernel.receiveFile(
-                    stream, descriptor, position, left, allowed, progress, spend
-                )
-                if received.position > position:
-                    path = "kernel"
+                if isinstance(stream, TLSDataStream):
+                    received = await _encrypted.receiveFile(
+                        stream, descriptor, position, left, progress, spend
+                    )
+                else:
+                    received = await _kernel.receiveFile(
+                        stream, descriptor, position, left, allowed, progress, spend
+                    )
+                    if received.position > position:
+                        path = "kernel"
                 position, ended = received.position, received.ended
                 if received.rest:
                     # Counted first, as everywhere: it was taken from the stream.

@@ -16,9 +16,11 @@ from service_identity import CertificateError, VerificationError
 
 from filehub.errors import ConfigurationError, PeerGone, ProtectionRequired
 from filehub.transfer.stream import ByteStream
-from filehub.transfer.tls import OverSocket, writeAll
+from filehub.transfer.tlsstreams import OverSocket
 
 _READ_STEP: Final = 256 * 1024
+#: What is handed to OpenSSL in one call; it takes one record of it.
+_WRITE_STEP: Final = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,18 @@ class TLSClientStream(OverSocket):
 
     async def write(self, data: bytes | memoryview) -> None:
         """See L{ByteStream.write}."""
-        await writeAll(self._connection, self._inner, data)
+        view = memoryview(data)
+        while view:
+            try:
+                sent = self._connection.send(view[:_WRITE_STEP])
+            except SSL.WantWriteError:
+                await self._inner.writable()
+            except SSL.WantReadError:
+                await self._inner.readable()
+            except SSL.Error:
+                raise PeerGone from None
+            else:
+                view = view[sent:]
 
     async def finish(self) -> None:
         """Send close_notify and end."""

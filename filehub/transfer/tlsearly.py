@@ -4,23 +4,22 @@ TLS on a data connection before the transfer command has come.
 Most clients send the command and shake hands then, or do both at once; some (those over
 asyncio, for one) shake hands as soon as they are connected, and send the command only
 when that is done.  Before the command nobody knows which way the bytes will flow, so
-this handshake goes through memory, like those of uploads, and what follows does, too.
+nothing but the handshake is said: no tickets, which would harm uploads.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 
-from filehub.errors import PeerGone, TransferError
+from filehub.errors import TransferError
 from filehub.transfer.stream import ByteStream
-from filehub.transfer.tls import TLSReceiver, TLSSession
+from filehub.transfer.tls import TLSSession
+from filehub.transfer.tlsstreams import TLSDataStream, TLSReceiver
 
 #: Seconds for the command to come, after which the client is taken for one that waits.
 _GRACE: Final = 0.02
-_WRITE_STEP: Final = 64 * 1024
 
 
 class TLSEitherWay(TLSReceiver):
@@ -36,26 +35,16 @@ class TLSEitherWay(TLSReceiver):
 
     async def write(self, data: bytes | memoryview) -> None:
         """See L{ByteStream.write}."""
+        await TLSDataStream.write(self, data)
+
+    def encrypt(self, data: bytes | memoryview) -> None:
+        """See L{TLSDataStream.encrypt}."""
         self._isSending = True
-        view = memoryview(data)
-        for start in range(0, len(view), _WRITE_STEP):
-            try:
-                self._connection.sendall(view[start : start + _WRITE_STEP])
-            except SSL.Error:
-                raise PeerGone from None
-            await self._flush()
+        super().encrypt(data)
 
     async def finish(self) -> None:
         """See L{ByteStream.finish}."""
-        if not self._isSending:
-            await super().finish()
-            return
-        try:
-            self._connection.shutdown()
-        except SSL.Error:
-            raise PeerGone from None
-        await self._flush()
-        await self._inner.finish()
+        await (TLSDataStream if self._isSending else TLSReceiver).finish(self)
 
 
 class EarlyHandshake:

@@ -52,8 +52,8 @@ class PumpCase(TestCase):
         self.addCleanup(self.ours.abort)
         self.addCleanup(self.theirs.abort)
         # What one test thinks of the disk is nothing to the next.
-        self.patch(_kernel, "_reading", _kernel._StopLoss())
-        self.patch(_kernel, "_writing", _kernel._StopLoss())
+        self.patch(_kernel, "reading", _kernel._StopLoss())
+        self.patch(_kernel, "writing", _kernel._StopLoss())
 
     def tearDown(self) -> None:
         self.assertEqual(_kernel._pipe._users, 0)

@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from filehub.certificates import CertificateStore, makeSelfSigned
 from filehub.errors import PeerGone, ProtectionRequired
 from filehub.transfer import tls
-from filehub.transfer.tls import TLSReceiver, TLSSession, resumptionIsSeen
+from filehub.transfer.tls import TLSSession, resumptionIsSeen
+from filehub.transfer.tlsstreams import TLSReceiver
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 

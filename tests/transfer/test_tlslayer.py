@@ -13,7 +13,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from filehub.certificates import CertificateStore, makeSelfSigned
 from filehub.errors import ProtectionRequired
-from filehub.transfer import _tickets
+from filehub.transfer import _openssl, _tickets
 from filehub.transfer.tls import TLSSession
 from filehub.transfer.tlslayer import TLSLayer
 
@@ -164,7 +164,7 @@ class TicketTests(LayerCase):
         """Files that are no library are refused."""
         path = Path(self.mktemp())
         path.write_bytes(b"#!/bin/sh\n" * 10)
-        self.assertRaises(ValueError, _tickets._valuesOf, path, (b"x",))
+        self.assertRaises(ValueError, _openssl._valuesOf, path, (b"x",))
 
     def test_notInTheHandshake(self) -> None:
         """Before the handshake is done no ticket can be asked for."""

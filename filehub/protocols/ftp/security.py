@@ -17,7 +17,8 @@ from filehub.protocols.ftp.thirdparty import shakeHandsAsClient
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
-from filehub.transfer.tls import TLSReceiver, TLSSender, TLSSession
+from filehub.transfer.tls import TLSSession
+from filehub.transfer.tlsstreams import TLSReceiver, TLSSender
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
