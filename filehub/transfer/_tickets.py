@@ -2,7 +2,7 @@
 A fresh session ticket on a TLS 1.3 connection that is open already.
 
 Clients that are built on OpenSSL (curl, Ruby, Perl) use every ticket once.  Downloads
-bring them new ones, but uploads must not (see L{filehub.transfer.tls}), so after an
+bring them new ones, but uploads must not (see L{filehub.transfer.tlsstreams}), so after an
 upload they have nothing left to resume the session with, unless the control connection
 brings it.  OpenSSL can do that, C{SSL_new_session_ticket}; pyOpenSSL has no name for it.
 
