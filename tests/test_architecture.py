@@ -22,6 +22,7 @@ VOCABULARY = {
     "events",
     "deadlines",
     "interfaces",
+    "handles",
     "naming",
     "usage",
     "periods",

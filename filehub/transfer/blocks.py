@@ -1,9 +1,9 @@
 """
 File bytes in blocks of one size, for protocols whose packets are blocks.
 
-Reading is random access within what was read ahead, as lost packets need; writing is
-in order.  Storage is asked for pieces much larger than a block; what it can answer at
-once is used at once, and only what has to wait goes through the reactor.
+Reading is random access within what was read ahead, as lost packets need.  Storage is
+asked for pieces much larger than a block; what it can answer at once is used at once,
+and only what has to wait goes through the reactor.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from filehub.errors import FileHubError, StorageUnavailable
-from filehub.interfaces import IRateLimiter, IReadHandle, IWriteHandle
+from filehub.handles import IPromptReads
+from filehub.interfaces import IRateLimiter, IReadHandle
 from filehub.transfer.eager import begin
 from filehub.transfer.metering import TICK, meterOf, ratesOf
 from filehub.transfer.translate import Translator
+from filehub.transfer.windows import MEMORY, Shelf
 
 #: Bytes that are read at once, unless a window is larger.
 READ_AHEAD: Final = 64 * 1024
 #: And no more than this: what storage gives at once if it can.
 READ_LIMIT: Final = 256 * 1024
-#: Bytes that are written at once, as far as storage keeps up.
-WRITE_BATCH: Final = 64 * 1024
-#: Bytes that may wait to be written before the peer has to wait.
-WRITE_LIMIT: Final = 1024 * 1024
 
 _log = Logger()
 
@@ -101,13 +99,19 @@ class RateGate:
         self.opened()
 
 
-def _asError(error: Exception) -> FileHubError:
+def asError(error: Exception) -> FileHubError:
     """What a storage's failure means; what is none of its errors is our bug."""
     if isinstance(error, FileHubError):
         return error
     failure = Failure(error)  # type: ignore[no-untyped-call]
     _log.failure("storage failed in a way that it must not", failure)
     return StorageUnavailable()
+
+
+def _wholeWindows(blksize: int, window: int, most: int) -> int:
+    """Bytes to read at once, such that no window lies across two reads if nothing is lost."""
+    unit = blksize * window
+    return most // blksize * blksize if unit > most else unit * max(1, READ_AHEAD // unit)
 
 
 class _Reader:
@@ -131,12 +135,7 @@ class _Reader:
         self._handle = handle
         self._size = handle.attributes.size
         self._blksize = blksize
-        unit = blksize * window
-        if unit > READ_LIMIT:
-            self._piece = READ_LIMIT // blksize * blksize
-        else:
-            # Whole windows: none lies across two pieces as long as nothing is lost.
-            self._piece = unit * max(1, READ_AHEAD // unit)
+        self._piece = _wholeWindows(blksize, window, READ_LIMIT)
         self._window = window
         self._gate = gate
         gate.opened = self._announce
@@ -177,7 +176,7 @@ class _Reader:
     def _broke(self, error: Exception) -> None:
         self._reading = None
         if not self._closed:
-            self._failed(_asError(error))
+            self._failed(asError(error))
 
     def _announce(self) -> None:
         if self._wanted and not self._gate.shut and not self._closed:
@@ -202,6 +201,8 @@ class BlockReader(_Reader):
     The blocks of a file as it is.
 
     The file's size when it was opened rules: what is appended meanwhile is not sent.
+
+    Of what was taken, only the last is to be used: its memory is used again.
     """
 
     _start = 0
@@ -211,6 +212,15 @@ class BlockReader(_Reader):
     _ahead = b""
     _aheadAt = -1
     _slow = False
+    #: Where windows are read to that storage has at hand, and the blocks if that is
+    #: where the current piece is.
+    _shelf: Shelf | None = None
+    _blocks: Sequence[memoryview] | None = None
+
+    @property
+    def early(self) -> bool:
+        """Does it cost nothing to take blocks some time before they are needed?"""
+        return self._blocks is not None and not self._gate.limited
 
     def take(self, first: int, count: int) -> Sequence[bytes | memoryview] | None:
         """
@@ -240,10 +250,14 @@ class BlockReader(_Reader):
         if self._gate.limited and not self._mayMove(start, min(stop, length), self._start):
             return None
         view = self._view
+        if self._blocks is not None and stop <= length:
+            return self._blocks[start // blksize : stop // blksize]
         return [view[each : each + blksize] for each in range(start, stop, blksize)]
 
     def _install(self, offset: int) -> bool:
         """Make the piece at C{offset} the current one, if it can be had at once."""
+        if self._window > 1 and self._fill(offset):
+            return True
         if self._aheadAt != offset:
             if self._reading is None:
                 self._read(offset)
@@ -254,13 +268,34 @@ class BlockReader(_Reader):
                 # It failed, and has been reported.
                 return False
         self._start, self._end = offset, len(self._ahead)
-        self._view = memoryview(self._ahead)
+        self._view, self._blocks = memoryview(self._ahead), None
         self._ahead, self._aheadAt = b"", -1
         following = offset + self._end
         if self._slow and following < self._size:
             # Storage that has to be waited for is asked before it is needed.
             self._read(following)
             self._slow = self._reading is not None
+        return True
+
+    def _fill(self, offset: int) -> bool:
+        """The same without asking storage for an object, if it has the piece at hand."""
+        if self._shelf is None:
+            prompt = IPromptReads(self._handle, None)
+            if prompt is None or offset >= self._size:
+                return False
+            piece = _wholeWindows(self._blksize, self._window, max(MEMORY, self._blksize))
+            whole = -(-self._size // self._blksize) * self._blksize
+            self._shelf = Shelf(prompt, self._blksize, min(piece, whole))
+        shelf = self._shelf
+        length = min(shelf.capacity, self._size - offset)
+        if self._blocks is not None:
+            # Whatever comes of it, the piece that was there is not any more.
+            self._start = self._end = 0
+            self._view, self._blocks = memoryview(b""), None
+        if not shelf.fill(offset, length):
+            return False
+        self._start, self._end = offset, length
+        self._view, self._blocks = shelf.memory[:length], shelf.blocks
         return True
 
     def _arrived(self, offset: int, data: bytes) -> None:
@@ -273,6 +308,9 @@ class TranslatedReader(_Reader):
 
     What was taken can be taken again as far back as two windows.
     """
+
+    #: Not before it is needed: that would be a window less to go back.
+    early = False
 
     def __init__(
         self,
@@ -329,133 +367,10 @@ class TranslatedReader(_Reader):
         self._buffer += self._translator.feed(data)
 
 
-class BlockWriter:
-    """
-    Collects blocks and writes them in large pieces, in order.
-
-    @ivar nbytes: octets that came from the peer.
-    """
-
-    def __init__(
-        self,
-        handle: IWriteHandle,
-        gate: RateGate,
-        ready: Callable[[], None],
-        published: Callable[[], None],
-        failed: Callable[[FileHubError], None],
-        translator: Translator | None = None,
-    ) -> None:
-        """
-        @param ready: called when there is room again after L{append} said no.
-        @param published: called when L{finish} has brought the file to its place.
-        @param failed: called at most once, instead of the others from then on.
-        """
-        self._handle = handle
-        self._gate = gate
-        gate.opened = self._announce
-        self._ready = ready
-        self._published = published
-        self._failed = failed
-        self._translator = translator
-        self._offset = handle.position
-        self._parts: list[bytes] = []
-        self._waiting = 0
-        self._flying = 0
-        self._work: Deferred[object] | None = None
-        self._refused = False
-        self._finishing = False
-        self._committed = False
-        self._closed = False
-        self.nbytes = 0
-
-    def append(self, payload: bytes) -> bool:
-        """Take a block; whether there is room for another window."""
-        size = len(payload)
-        if self._gate.limited:
-            try:
-                self._gate.spend(size, self.nbytes + size)
-            except FileHubError as error:
-                self._failed(error)
-                return False
-        self._parts.append(payload)
-        self.nbytes += size
-        self._waiting += size
-        if self._waiting + size > WRITE_BATCH and self._work is None:
-            self._write()
-        if self._waiting + self._flying >= WRITE_LIMIT or self._gate.shut:
-            self._refused = True
-            return False
-        return True
-
-    def finish(self) -> None:
-        """There is no more: write the rest and publish."""
-        self._finishing = True
-        if self._work is None:
-            self._write()
-
-    async def close(self) -> None:
-        """Abort, unless it was published.  Nothing is called any more."""
-        self._closed = True
-        self._gate.close()
-        self._parts.clear()
-        if self._work is not None:
-            # A commit that has begun is not interrupted; it decides.
-            await self._work
-        if not self._committed:
-            await self._handle.abort()
-
-    def _write(self) -> None:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        self._flying, self._waiting = self._waiting, 0
-        if self._translator is not None:
-            data = self._translator.feed(data)
-            if self._finishing:
-                data += self._translator.finish()
-        self._work = begin(self._store(data, self._finishing), self._stored, self._broke)
-
-    async def _store(self, data: bytes, last: bool) -> bool:
-        if data:
-            await self._handle.writeAt(self._offset, data)
-            self._offset += len(data)
-        if last and not self._closed:
-            await self._handle.commit()
-            self._committed = True
-        return last
-
-    def _stored(self, last: bool) -> None:
-        self._work = None
-        self._flying = 0
-        if self._closed:
-            return
-        if last:
-            self._published()
-        elif self._finishing or self._waiting >= WRITE_BATCH:
-            self._write()
-        else:
-            self._announce()
-
-    def _broke(self, error: Exception) -> None:
-        self._work = None
-        if not self._closed:
-            self._failed(_asError(error))
-
-    def _announce(self) -> None:
-        if (
-            self._refused
-            and not (self._closed or self._gate.shut or self._finishing)
-            and self._waiting + self._flying < WRITE_LIMIT
-        ):
-            self._refused = False
-            self._ready()
-
-
 __all__ = [
     "READ_AHEAD",
-    "WRITE_BATCH",
-    "WRITE_LIMIT",
     "BlockReader",
-    "BlockWriter",
     "RateGate",
     "TranslatedReader",
+    "asError",
 ]

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from filehub.attributes import FileAttributes
 from filehub.errors import StorageUnavailable
+from filehub.handles import IPromptReads
 from filehub.interfaces import IReadHandle
 from filehub.transfer.eager import begin
 
@@ -102,6 +103,8 @@ class _SharedFile:
         self.readers = 1
         self._shared = shared
         self._handle = handle
+        #: What can be had at once, if there is such a thing, is not kept here as well.
+        self.prompt = IPromptReads(handle, None)
         #: Those who wait for a piece, by where it begins and how long it is.
         self._waiting: dict[tuple[int, int], list[Deferred[bytes]]] = {}
 
@@ -154,6 +157,18 @@ class _SharedHandle:
     def __init__(self, file: _SharedFile, attributes: FileAttributes) -> None:
         self.attributes = attributes
         self._file: _SharedFile | None = file
+
+    def __conform__(self, interface: type[Interface]) -> Any:
+        """Adaptation: what can be read at once is known to the file's own handle."""
+        if interface is IPromptReads and self._file is not None and self._file.prompt is not None:
+            return self
+        return None
+
+    def readNow(self, offset: int, buffer: memoryview) -> int:
+        """See L{IPromptReads.readNow}."""
+        if self._file is None or self._file.prompt is None:
+            return 0
+        return int(self._file.prompt.readNow(offset, buffer))
 
     async def readAt(self, offset: int, length: int) -> bytes:
         """See L{IReadHandle.readAt}."""

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from filehub.attributes import FileAttributes
+from filehub.handles import IPromptReads
 from filehub.interfaces import IDescriptorBacked, IReadHandle, ISparse, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.vfs._drafts import Draft
@@ -37,7 +38,7 @@ _QUICK_CLOSE: Final = 4 * 1024 * 1024
 _QUICK_ENDING: Final = 1024 * 1024
 
 
-@implementer(IReadHandle, IDescriptorBacked, ISparse)
+@implementer(IReadHandle, IDescriptorBacked, IPromptReads, ISparse)
 class LocalReadHandle:
     """
     A regular file that is being read.
@@ -69,7 +70,7 @@ class LocalReadHandle:
             raise closed()
         got = 0
         if self._readFlags is not None and length <= _QUICK_READ:
-            got, atEnd = self._readCached(offset, length, self._readFlags)
+            got, atEnd = self._readCached(offset, self._scratch[:length], self._readFlags)
             if got == length or atEnd:
                 return bytes(self._scratch[:got])
         start = bytes(self._scratch[:got])
@@ -81,14 +82,12 @@ class LocalReadHandle:
             raise errorFor(error, self._path) from error
         return start + rest if start else rest
 
-    def _readCached(self, offset: int, length: int, flags: int) -> tuple[int, bool]:
-        """How much of it is at hand, now in the scratch buffer, and was that the end?"""
+    def _readCached(self, offset: int, buffer: memoryview, flags: int) -> tuple[int, bool]:
+        """How much of it is at hand, now in the buffer, and was that the end?"""
         got = 0
         try:
-            while got < length:
-                count = os.preadv(
-                    self._file.descriptor, [self._scratch[got:length]], offset + got, flags
-                )
+            while got < len(buffer):
+                count = os.preadv(self._file.descriptor, [buffer[got:]], offset + got, flags)
                 if not count:
                     return got, True
                 got += count
@@ -98,6 +97,12 @@ class LocalReadHandle:
             # This file system cannot tell, or the disk cannot read: a worker finds out.
             self._readFlags = None
         return got, False
+
+    def readNow(self, offset: int, buffer: memoryview) -> int:
+        """See L{IPromptReads.readNow}."""
+        if self._closed or self._readFlags is None:
+            return 0
+        return self._readCached(offset, buffer, self._readFlags)[0]
 
     async def close(self) -> None:
         """See L{IReadHandle.close}."""

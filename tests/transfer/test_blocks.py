@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from filehub.attributes import FileAttributes, FileType
 from filehub.errors import FileHubError, NoSpace, StorageUnavailable
 from filehub.transfer import blocks
-from filehub.transfer.blocks import BlockReader, BlockWriter, RateGate, TranslatedReader
+from filehub.transfer.blocks import BlockReader, RateGate, TranslatedReader
+from filehub.transfer.blockwriter import WRITE_LIMIT, BlockWriter
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder
 
 
@@ -333,7 +334,7 @@ class WriterTests(SynchronousTestCase):
         taken = 0
         while writer.append(bytes(1000)):
             taken += 1000
-            self.assertLess(taken, blocks.WRITE_LIMIT)
+            self.assertLess(taken, WRITE_LIMIT)
         self.assertEqual(len(self.target.waiting), 1)
         self.target.answer()
         while self.target.waiting:

@@ -31,7 +31,8 @@ from filehub.protocols.tftp.clienttransfer import (
     meaningOf,
 )
 from filehub.protocols.tftp.options import PLAIN, Terms, parseNumber
-from filehub.transfer.blocks import BlockReader, BlockWriter, RateGate, TranslatedReader
+from filehub.transfer.blocks import BlockReader, RateGate, TranslatedReader
+from filehub.transfer.blockwriter import BlockWriter
 from filehub.transfer.datagrams import PeerSocket
 from filehub.transfer.progress import Progress
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder

@@ -32,7 +32,8 @@ from filehub.protocols.tftp.receiver import Receiver
 from filehub.protocols.tftp.sender import Sender
 from filehub.protocols.tftp.session import Session
 from filehub.protocols.tftp.settings import TFTPSettings
-from filehub.transfer.blocks import BlockReader, BlockWriter, TranslatedReader
+from filehub.transfer.blocks import BlockReader, TranslatedReader
+from filehub.transfer.blockwriter import BlockWriter
 from filehub.transfer.datagrams import PeerSocket
 
 #: A client knows whom it asked, so it may repeat its first packet more often than a

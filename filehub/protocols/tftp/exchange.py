@@ -29,7 +29,8 @@ from filehub.protocols.tftp.receiver import Receiver
 from filehub.protocols.tftp.sender import Sender
 from filehub.protocols.tftp.session import Session
 from filehub.protocols.tftp.settings import TFTPSettings
-from filehub.transfer.blocks import BlockReader, BlockWriter, RateGate, TranslatedReader
+from filehub.transfer.blocks import BlockReader, RateGate, TranslatedReader
+from filehub.transfer.blockwriter import BlockWriter
 from filehub.transfer.datagrams import Datagram
 from filehub.transfer.eager import begin
 from filehub.transfer.metering import SOMETHING

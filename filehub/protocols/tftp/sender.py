@@ -44,10 +44,15 @@ _BATCH: Final = 64 * 1024
 class BlockSource(Protocol):
     """Where blocks come from."""
 
+    @property
+    def early(self) -> bool:
+        """Does it cost nothing to take blocks some time before they are needed?"""
+
     def take(self, first: int, count: int) -> Sequence[Buffer] | None:
         """
         Up to C{count} blocks from block C{first} (1 is the first of all) on.  The
-        last block of the file, and only it, is shorter than the block size.
+        last block of the file, and only it, is shorter than the block size.  They are
+        good until the next call.
         L{None}: not yet; the session will be told to resume.
         """
 
@@ -81,6 +86,8 @@ class Sender(Session):
         #: Blocks that the source gave, and which is the first of them.
         self._stock: Sequence[Buffer] = ()
         self._stockFirst = 0
+        #: The packets of a window, once there was one.
+        self._frames: wire.Frames | None = None
         #: With a window of 1: the next packet, and which block it has.
         self._ready = b""
         self._readyFor = -1
@@ -366,17 +373,19 @@ class Sender(Session):
             elif self._pace.burst < self._window:
                 self.pausing = True
                 self.due = now + self._pace.pause(self.roundTrip.smoothed)
+        elif self._source.early and self._next <= self._last:
+            # The peer is busy with this window: time to see to the next.
+            if not 0 <= self._next - self._stockFirst < len(self._stock):
+                self._load(self._next, self._batch)
 
     def _packet(self, block: int, payload: Buffer) -> bytes:
         number = block if block < 65536 else self._number(block)
         return wire.packHeader(wire.DATA, number) + payload
 
     def _sendWindow(self, first: int, payloads: Sequence[Buffer]) -> int:
-        parts: list[Buffer] = []
-        pack, number, data = wire.packHeader, self._number, wire.DATA
-        for payload in payloads:
-            parts += (pack(data, number(first)), payload)
-            first += 1
+        if self._frames is None:
+            self._frames = wire.Frames(self._window)
+        parts = self._frames.around(payloads, self._numbers(first, len(payloads)))
         return self.link.sendBlocks(parts, wire.HEADER_LENGTH + self._blksize)
 
     def _restock(self, first: int, count: int) -> bool:
@@ -409,6 +418,7 @@ class Sender(Session):
         """Take blocks out of the source; whether it has them, and there is a use for them."""
         stock = self._source.take(first, count)
         if stock is None or self.over:
+            self._stock = ()
             return False
         self._stock, self._stockFirst = stock, first
         if len(stock[-1]) < self._blksize:

@@ -30,7 +30,8 @@ class Link(Protocol):
 
     def sendBlocks(self, parts: Sequence[Buffer], segment: int) -> int:
         """
-        Send DATA packets, given as header, payload, header, payload...
+        Send DATA packets, given as header, payload, header, payload...  What they are
+        in is used for others afterwards.
 
         @param segment: the length of each packet but the last, which may be shorter.
         @return: how many packets were taken; for the rest L{Session.resume} is
@@ -170,6 +171,11 @@ class Session(ABC):
         if block < 65536:
             return block
         return block % 65536 if self._modulus == 65536 else (block - 1) % 65535 + 1
+
+    def _numbers(self, first: int, count: int) -> range | list[int]:
+        """The same of several in a row."""
+        blocks = range(first, first + count)
+        return blocks if blocks.stop <= 65536 else [self._number(each) for each in blocks]
 
     def _distance(self, number: int, block: int) -> int:
         """How far the block that a 16 bit number means lies after C{block}."""

@@ -9,7 +9,9 @@ option without a value.  Nothing here raises for what a peer sent.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -174,3 +176,48 @@ def encodeError(code: int, text: str) -> bytes:
     printable = "".join(each if " " <= each <= "~" else "?" for each in text)
     room = MAXIMUM_ERROR - HEADER_LENGTH - 1
     return _pair.pack(ERROR, code) + printable.encode("ascii")[:room] + b"\0"
+
+
+def blockHeaders(numbers: range | list[int]) -> array[int]:
+    """The headers of DATA packets as they are sent, each in one item of four octets."""
+    data = DATA << 16
+    if isinstance(numbers, range):
+        # Much quicker than one by one.
+        headers = array("I", range(data + numbers.start, data + numbers.stop))
+    else:
+        headers = array("I", [data + each for each in numbers])
+    if sys.byteorder == "little":
+        headers.byteswap()
+    return headers
+
+
+class Frames:
+    """
+    The DATA packets of a window, in parts: header, payload, header, payload...
+
+    Nothing is made for a packet: the headers are always the same memory.
+    """
+
+    def __init__(self, window: int) -> None:
+        """
+        @param window: packets at the most.
+        """
+        memory = memoryview(bytearray(HEADER_LENGTH * window))
+        self._headers = memory.cast("I")
+        self._parts: list[bytes | memoryview] = []
+        for start in range(0, HEADER_LENGTH * window, HEADER_LENGTH):
+            self._parts += (memory[start : start + HEADER_LENGTH], b"")
+
+    def around(
+        self, payloads: Sequence[bytes | memoryview], numbers: range | list[int]
+    ) -> Sequence[bytes | memoryview]:
+        """
+        The packets of these blocks, good until the next call.
+
+        @param numbers: of the blocks, as sent.
+        """
+        count = len(payloads)
+        self._headers[:count] = memoryview(blockHeaders(numbers))
+        parts = self._parts if 2 * count == len(self._parts) else self._parts[: 2 * count]
+        parts[1::2] = payloads
+        return parts

@@ -116,18 +116,28 @@ class Timed:
 
 
 class Blocks:
-    """A file as a source of blocks, always at hand unless C{holds} blocks say no."""
+    """
+    A file as a source of blocks, always at hand.  The memory of those that were taken
+    before is used again, so that they are not what they were.
+    """
+
+    early = True
 
     def __init__(self, content: bytes, blksize: int) -> None:
         self.content = content
         self.blksize = blksize
+        self._taken: list[memoryview] = []
 
     def take(self, first: int, count: int) -> Sequence[Buffer] | None:
         start = (first - 1) * self.blksize
         stop = min(start + count * self.blksize, len(self.content) + 1)
-        return [
-            self.content[each : each + self.blksize] for each in range(start, stop, self.blksize)
+        for old in self._taken:
+            old[:] = b"?" * len(old)
+        self._taken = [
+            memoryview(bytearray(self.content[each : each + self.blksize]))
+            for each in range(start, stop, self.blksize)
         ]
+        return self._taken
 
 
 class Collected:
