@@ -46,6 +46,8 @@ AVAILABLE: Final = all(hasattr(os, name) for name in ("sendfile", "splice", "RWF
 
 #: Bytes in one system call, and between turns of the reactor.
 _STEP: Final = 1024 * 1024
+#: The same for each of several downloads: they get on more evenly.
+_SHARED_STEP: Final = 256 * 1024
 #: Distance between the places where the cache is looked into.
 _PROBE: Final = 256 * 1024
 _NOT_SUPPORTED: Final = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -97,6 +99,23 @@ class _StopLoss:
 # The disk is shared by all transfers, and so is what is known of it.
 reading = _StopLoss()
 writing = _StopLoss()
+
+
+class _Senders:
+    """How many downloads there are, and how much each may send at a time."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @property
+    def step(self) -> int:
+        """Bytes."""
+        return _STEP if self.count == 1 else _SHARED_STEP
+
+
+_senders = _Senders()
 
 
 class _SharedPipe:
@@ -175,10 +194,28 @@ async def sendFile(
     @raise PeerGone:
     @raise StorageUnavailable: the file ends before C{end}.
     """
-    step = _STEP if allowed is None else min(_STEP, allowed.step)
+    _senders.count += 1
+    try:
+        return await _sendFile(descriptor, stream, offset, end, allowed, progress)
+    finally:
+        _senders.count -= 1
+
+
+async def _sendFile(
+    descriptor: int,
+    stream: ByteStream,
+    offset: int,
+    end: int,
+    allowed: Allowance | None,
+    progress: Progress,
+) -> int:
     checked = offset
     betting = False
+    # Who happens to be first has no head start on those that come at the same time.
+    step = _SHARED_STEP
     while offset < end:
+        if allowed is not None:
+            step = min(step, allowed.step)
         stop = min(offset + step, end)
         if stop > checked and not betting:
             checked = min(offset + _STEP, end)
@@ -218,6 +255,7 @@ async def sendFile(
         if offset < end:
             progress.watch(stream)
             await stream.writable()
+            step = _senders.step
     return offset
 
 

@@ -449,6 +449,30 @@ class KernelSendTests(SendCases, PumpCase):
         self.assertTrue(got == data)
         self.assertGreater(handle.reads, 20)
 
+    async def test_manyGoOnEvenly(self) -> None:
+        """Several downloads take small steps, and so does each at first: none gets ahead."""
+        real = os.sendfile
+        asked: list[int] = []
+
+        def ask(out: int, into: int, offset: int, nbytes: int) -> int:
+            asked.append(nbytes)
+            return real(out, into, offset, nbytes)
+
+        self.patch(os, "sendfile", ask)
+        data = content(8 * MIB)
+        await self.both(send(self.source(data), self.ours))
+        self.assertEqual((asked[0], max(asked)), (MIB // 4, MIB))
+        asked.clear()
+        self.ours, self.theirs = streamPair()
+        other, theirs = streamPair()
+        sending = ensureDeferred(send(self.source(data), other))
+        reading = ensureDeferred(readAll(theirs))
+        _report, got = await self.both(send(self.source(data), self.ours))
+        await sending
+        await other.finish()
+        self.assertTrue(got == data == await reading)
+        self.assertEqual(max(asked[: len(asked) // 2]), MIB // 4)
+
     async def test_sendfileRefused(self) -> None:
         """Where the kernel refuses, copying goes on from the right place."""
         data = content(8 * MIB)
