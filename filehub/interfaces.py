@@ -323,7 +323,9 @@ class ISessionLimits(Interface):
     idle: float | None = Attribute("Seconds without a command; None: the listener's.")
     stall: float | None = Attribute("Seconds without a byte; None: the listener's.")
     sessionTime: float | None = Attribute("Seconds in all; None: the server's.")
-    commands: float | None = Attribute("Commands a second; None: the server's.")
+    commands: float | None = Attribute(
+        "Commands a second of one session, or TFTP's requests of one client; None: the server's."
+    )
     download: IRateLimiter | None = Attribute("Limits RETR, RRQ, SEND.")
     upload: IRateLimiter | None = Attribute("Limits STOR, WRQ, SIZE.")
 
@@ -417,6 +419,13 @@ class IEventSink(Interface):
 # --- sessions ----------------------------------------------------------------
 
 
+class ILimited(Interface):
+    """A session that obeys limits."""
+
+    def limitsChanged() -> None:
+        """Those of its account, or of its listener, are not what they were."""
+
+
 class ISessionSlot(Interface):
     """One admitted session's place among all; see L{ISessionRegistry}."""
 
@@ -425,10 +434,11 @@ class ISessionSlot(Interface):
     def secured() -> None:
         """The control channel is encrypted from now on; replaces C{connection}."""
 
-    def loggedIn(account: IFileAccount) -> None:
+    def loggedIn(account: IFileAccount, session: ILimited | None = None) -> None:
         """
         Count this session for the account, after counting it out for an earlier one.
 
+        @param session: who wants to know of changes, until it is logged out.
         @raise LimitExceeded: the account has its maximum of sessions.
         """
 
@@ -478,6 +488,7 @@ __all__ = [
     "IEventSink",
     "IFileAccount",
     "IFileSystem",
+    "ILimited",
     "IPermissionPolicy",
     "IRandomAccess",
     "IRateLimiter",

@@ -188,6 +188,11 @@ class SessionLimits:
         self._host = host
         self._own: dict[Direction, TokenBucket] | None = None
 
+    def obey(self, record: AccountRecord) -> bool:
+        """This is what is known of the account now; does that change the limits?"""
+        before, self._record = self._record, record
+        return before.limits != record.limits
+
     @property
     def _limits(self) -> AccountLimits:
         return self._record.limits

@@ -21,11 +21,22 @@ from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded, NotWelcome
 from filehub.events import AddressRefused, SessionEnded, SessionRefused, SessionStarted
-from filehub.interfaces import IEventSink, IFileAccount, ISessionRegistry, ISessionSlot
+from filehub.interfaces import (
+    IEventSink,
+    IFileAccount,
+    ILimited,
+    ISessionLimits,
+    ISessionRegistry,
+    ISessionSlot,
+)
 from filehub.networks import Network, holdingOf, isWithin
 
 #: The protocol whose clients do not log in.
 _LOGINLESS: Final = "tftp"
+#: Sums of parts of a second are not exact.
+_NEARLY: Final = 1e-6
+#: Clients whose requests are counted.
+_REMEMBERED: Final = 10_000
 #: Seconds for which a session may give commands quicker than it may.
 HURRY: Final = 60.0
 
@@ -94,6 +105,7 @@ class SessionSlot:
     """See L{ISessionSlot}."""
 
     __slots__ = (
+        "_commands",
         "_deadline",
         "_due",
         "_hurriesSince",
@@ -103,7 +115,9 @@ class SessionSlot:
         "connection",
         "disconnect",
         "group",
+        "limits",
         "networks",
+        "session",
         "since",
     )
 
@@ -121,9 +135,13 @@ class SessionSlot:
         self.disconnect = disconnect
         self.since = since
         self.account: str | None = None
+        self.limits: ISessionLimits | None = None
+        self.session: ILimited | None = None
         self.activity = ""
         self.networks: tuple[Network, ...] = ()
         self._deadline: Deadline | None = None
+        #: The account's own rate of commands.
+        self._commands: float | None = None
         #: When the next command may be carried out, if there was a second's worth before.
         self._due = 0.0
         self._hurriesSince: float | None = None
@@ -132,13 +150,31 @@ class SessionSlot:
         """See L{ISessionSlot.secured}."""
         self.connection = replace(self.connection, secure=True)
 
-    def loggedIn(self, account: IFileAccount) -> None:
+    def loggedIn(self, account: IFileAccount, session: ILimited | None = None) -> None:
         """See L{ISessionSlot.loggedIn}."""
         self.loggedOut()
+        limits = account.limits
+        commands = limits.commands
+        if commands is not None and self.connection.protocol == _LOGINLESS:
+            self._registry.countRequest(account.name, self.group, commands)
         self._registry.countIn(self.connection.protocol, account)
         self.account = account.name
-        seconds = account.limits.sessionTime
-        self._deadline = self._registry.timeFor(self, seconds)
+        self.limits = limits
+        self.session = session
+        self._commands = commands
+        self._deadline = self._registry.timeFor(self, limits.sessionTime)
+
+    def limitsChanged(self) -> None:
+        """What its account may use, or what the server allows, is not what it was."""
+        limits = self.limits
+        if limits is None:
+            return
+        self._commands = limits.commands
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._registry.timeFor(self, limits.sessionTime, self.since)
+        if self.session is not None:
+            self.session.limitsChanged()
 
     def loggedOut(self) -> None:
         """See L{ISessionSlot.loggedOut}."""
@@ -147,17 +183,19 @@ class SessionSlot:
             self._deadline = None
         if self.account is not None:
             self._registry.countOut(self.connection.protocol, self.account)
-            self.account = None
+            self.account = self.limits = self.session = self._commands = None
 
     def pace(self) -> Deferred[None] | None:
         """See L{ISessionSlot.pace}."""
-        rate = self._registry.caps.commands
+        rate = self._commands
         if rate is None:
-            return None
+            rate = self._registry.caps.commands
+            if rate is None:
+                return None
         now = self._registry.clock.seconds()
         self._due = max(self._due, now - 1.0) + 1.0 / rate
         wait = self._due - now
-        if wait <= 0:
+        if wait <= _NEARLY:
             self._hurriesSince = None
             return None
         if self._hurriesSince is None:
@@ -217,6 +255,8 @@ class SessionRegistry:
         self._groups = counts("address")
         self._users = counts("user")
         self._networks = counts("network")
+        #: When the next request of an account and client may come, longest unused first.
+        self._requests: dict[tuple[str, object], float] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -272,15 +312,44 @@ class SessionRegistry:
             self._sink.emit(SessionRefused(connection, f"limit of sessions {reason}"))
         raise LimitExceeded(text)
 
-    def timeFor(self, slot: SessionSlot, seconds: float | None) -> Deadline | None:
-        """When a session is over, whatever it does; L{None} for no limit."""
+    def timeFor(
+        self, slot: SessionSlot, seconds: float | None, since: float | None = None
+    ) -> Deadline | None:
+        """
+        When a session is over, whatever it does; L{None} for no limit.
+
+        @param since: when its time began, by the clock; L{None}: now.
+        """
         if seconds is None:
+            # What the server says is of people, and not of one file.
+            if self.caps.seconds is None or slot.connection.protocol == _LOGINLESS:
+                return None
             seconds = self.caps.seconds
-        if seconds is None or slot.connection.protocol == _LOGINLESS:
-            return None
         if self._deadlines is None:
             self._deadlines = Deadlines(self.clock)
+        if since is not None:
+            seconds = max(0.0, since + seconds - self.clock.seconds())
         return self._deadlines.after(seconds, lambda: slot.disconnect("session time is over"))
+
+    def countRequest(self, account: str, group: object, rate: float) -> None:
+        """
+        Where each request is a session, commands are requests.
+
+        @param group: the client, as sessions are counted for it.
+        @param rate: how many it may make in a second; at once, a second's worth.
+        @raise LimitExceeded: these were too many.
+        """
+        now, step = self.clock.seconds(), 1.0 / rate
+        earliest = now - max(1.0, step)
+        before = self._requests.pop((account, group), earliest)
+        due = max(before, earliest) + step
+        isTooMany = due > now + _NEARLY
+        self._requests[account, group] = before if isTooMany else due
+        if len(self._requests) > _REMEMBERED:
+            del self._requests[next(iter(self._requests))]
+        if isTooMany:
+            self.refused["commands"] += 1
+            raise LimitExceeded("too many requests")
 
     def countIn(self, protocol: str, account: IFileAccount) -> None:
         """

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from filehub import registry
 from filehub.accounts.bans import Ban, Bans
 from filehub.accounts.records import AccountLimits
 from filehub.credentials import Address
@@ -302,6 +303,104 @@ class RegistryTests(SynchronousTestCase):
         self.admit().loggedIn(account)
         self.clock.advance(11)
         self.assertEqual(self.ended, ["session time is over"])
+
+    def test_loginlessTime(self) -> None:
+        """TFTP's transfers end by the account's own time, and not by the server's."""
+        self.registry.caps = SessionCaps(seconds=5)
+        account = _Account()
+        self.admit(protocol="tftp").loggedIn(account)
+        self.clock.advance(20)
+        self.assertEqual(self.ended, [])
+        account.limits = AccountLimits(sessionTime=10)
+        self.admit(protocol="tftp").loggedIn(account)
+        self.clock.advance(11)
+        self.assertEqual(self.ended, ["session time is over"])
+
+    def test_changed(self) -> None:
+        """New limits hold at once, counted from where the session began; it is told, too."""
+        told: list[str] = []
+
+        class Session:
+            """Wants to know."""
+
+            def limitsChanged(self) -> None:
+                told.append("changed")
+
+        account = _Account()
+        slot = self.admit()
+        slot.loggedIn(account, Session())
+        self.clock.advance(50)
+        slot.limits = AccountLimits(sessionTime=60, commands=2)
+        slot.limitsChanged()
+        self.assertEqual(told, ["changed"])
+        self.assertEqual([slot.pace(), slot.pace()], [None, None])
+        self.assertIsNotNone(slot.pace())
+        self.clock.advance(9)
+        self.assertEqual(self.ended, [])
+        self.clock.advance(2)
+        self.assertEqual(self.ended, ["session time is over"])
+        slot.loggedOut()
+        slot.limitsChanged()
+        self.assertEqual(told, ["changed"])
+        other = self.admit()
+        other.loggedIn(account)
+        other.limits = AccountLimits(sessionTime=5)
+        self.clock.advance(100)
+        other.limitsChanged()
+        self.clock.advance(1)
+        self.assertEqual(len(self.ended), 2)
+
+    def test_ownPace(self) -> None:
+        """An account's own pace goes before the server's, quicker or slower."""
+        self.registry.caps = SessionCaps(commands=1)
+        account = _Account()
+        account.limits = AccountLimits(commands=3)
+        slot = self.admit()
+        slot.loggedIn(account)
+        self.clock.advance(10)
+        self.assertEqual([slot.pace() for _ in range(3)], [None] * 3)
+        self.assertIsNotNone(slot.pace())
+        slot.loggedOut()
+        slot.loggedIn(_Account("bob"))
+        self.clock.advance(10)
+        self.assertIsNone(slot.pace())
+        self.assertIsNotNone(slot.pace())
+
+    def test_requests(self) -> None:
+        """Where each request is a session, an account's commands are requests of one client."""
+        account = _Account()
+        account.limits = AccountLimits(commands=4)
+
+        def request(host: str = "192.0.2.7") -> bool:
+            slot = self.admit(host, "tftp")
+            try:
+                slot.loggedIn(account)
+            except LimitExceeded:
+                return False
+            finally:
+                slot.leave("done")
+            return True
+
+        self.assertEqual([request() for _ in range(6)], [True] * 4 + [False] * 2)
+        self.assertTrue(request("192.0.2.8"))
+        self.clock.advance(0.25)
+        self.assertEqual([request(), request()], [True, False])
+        self.clock.advance(60)
+        self.assertEqual([request() for _ in range(6)], [True] * 4 + [False] * 2)
+        account.limits = AccountLimits(commands=0.5)
+        self.clock.advance(60)
+        self.assertEqual([request(), request()], [True, False])
+        self.clock.advance(2)
+        self.assertTrue(request())
+        self.assertEqual(self.registry.refused["commands"], 6)
+
+    def test_requestsAreBounded(self) -> None:
+        """However many clients there are, those of the longest silence are forgotten."""
+        self.patch(registry, "_REMEMBERED", 3)
+        for number in range(10):
+            self.registry.countRequest("ann", number, 1.0)
+        self.assertEqual(len(self.registry._requests), 3)
+        self.assertRaises(LimitExceeded, self.registry.countRequest, "ann", 9, 1.0)
 
     def test_pace(self) -> None:
         """A second's worth of commands at once, then one at a time; after a minute no more."""

@@ -26,7 +26,13 @@ from filehub.config.accounts import AccountBuilder, givesAway
 from filehub.config.bans import BanService, banSettings
 from filehub.config.encryption import CertificateWatch, certificatesFor
 from filehub.config.ftp import ftpSettings, virtualHosts
-from filehub.config.limits import networkRecords, rateSettings, sessionCaps, throttleSettings
+from filehub.config.limits import (
+    networkRecords,
+    rateSettings,
+    sessionCaps,
+    tftpStall,
+    throttleSettings,
+)
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.owners import OwnersService
@@ -203,7 +209,7 @@ class _Builder:
                 self._bans,
                 self._usage,
                 lambda: door.registerChecker(AnonymousChecker()),
-                [each.factory for each in listeners if isinstance(each, ListenerService)],
+                [each.factory if isinstance(each, ListenerService) else each for each in listeners],
             )
             reloading = ReloadingService(self._reactor, Path(self._loaded.origin), reloadable)
             reloading.setServiceParent(service)  # type: ignore[no-untyped-call]
@@ -367,6 +373,7 @@ class _Builder:
             maximumWindow=tftp.windowsize,
             names=self._names,
             multicast=self._multicastSettings(),
+            stall=tftpStall(self._values),
         )
 
     def _multicastSettings(self) -> MulticastSettings | None:

@@ -10,6 +10,7 @@ from filehub.config.schema import Configuration
 from filehub.config.values import Rated
 from filehub.limiting import Rates, RateSettings
 from filehub.periods import Period
+from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.registry import SessionCaps
 from filehub.state.transfers import TransferSettings
 from filehub.usage import TransferQuota
@@ -71,6 +72,12 @@ def sessionCaps(values: Configuration) -> SessionCaps:
     )
 
 
+def tftpStall(values: Configuration) -> float:
+    """TFTP's own patience is shorter, unless the operator says something of all protocols."""
+    limits = values.limits
+    return limits.stall if "stall" in limits.model_fields_set else TFTPSettings().stall
+
+
 def networkRecords(values: Configuration) -> list[NetworkRecord]:
     """Clients that are an account by their address."""
     return [
@@ -93,6 +100,7 @@ __all__ = [
     "networkRecords",
     "rateSettings",
     "sessionCaps",
+    "tftpStall",
     "throttleSettings",
     "transferSettings",
 ]

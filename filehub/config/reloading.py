@@ -1,8 +1,9 @@
 """
 The file is read again when it changes, and on SIGHUP.
 
-What takes effect: accounts, groups, rules, networks, bans, quotas and limits, for logins
-and transfers that begin from then on; rates also for transfers that are under way.
+What takes effect: accounts, groups, rules, networks, bans and quotas, for logins and
+transfers that begin from then on; times and limits of accounts of the file and of the
+server also for sessions that are there, rates for transfers that are under way.
 Sessions of accounts that are gone or disabled are ended.  Listeners, mounts and whatever
 else belongs to the process stay as they are until it starts again, and the log says so.
 A file with a mistake in it changes nothing.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,16 +23,23 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from filehub.accounts.checkers import NetworkChecker
-from filehub.accounts.records import ANONYMOUS_NAME, AccountTable
+from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord, AccountTable
 from filehub.accounts.throttle import ThrottledPortal
 from filehub.config.accounts import AccountBuilder
 from filehub.config.bans import BanService
-from filehub.config.limits import networkRecords, rateSettings, sessionCaps, throttleSettings
+from filehub.config.limits import (
+    networkRecords,
+    rateSettings,
+    sessionCaps,
+    tftpStall,
+    throttleSettings,
+)
 from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.quotas import UsageService, countsAnything
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError
-from filehub.limiting import RateBook
+from filehub.limiting import RateBook, SessionLimits
+from filehub.protocols.tftp.server import TFTPService
 from filehub.registry import SessionRegistry
 
 #: Seconds between looks at the file.
@@ -50,7 +58,7 @@ class Reloadable:
     @ivar current: what holds now.
     @ivar table: the accounts of the file.
     @ivar admitAnonymous: lets anonymous logins be looked at; may be called again.
-    @ivar factories: of listeners for sessions with time limits.
+    @ivar factories: of listeners for sessions with time limits, and services of TFTP.
     """
 
     current: LoadedConfiguration
@@ -88,6 +96,10 @@ class Reloadable:
         for factory in self.factories:
             _setTimes(factory, values)
         self._endSessions(before, values)
+        known = {each.name: each for each in records}
+        if anonymous is not None:
+            known[anonymous.name] = anonymous
+        self._tellSessions(known, isForAll=_times(before) != _times(values))
         for section in _FIXED:
             if _fixed(before, section) != _fixed(values, section):
                 self._log.warn(
@@ -105,6 +117,22 @@ class Reloadable:
             if slot.account in gone:
                 slot.disconnect("the account is disabled")
 
+    def _tellSessions(self, known: Mapping[str, AccountRecord], *, isForAll: bool) -> None:
+        """Limits hold for sessions that are there, too."""
+        for slot in self.registry:
+            record = known.get(slot.account or "")
+            limits = slot.limits
+            isChanged = isForAll
+            if record is not None and isinstance(limits, SessionLimits):
+                isChanged = limits.obey(record) or isForAll
+            if isChanged:
+                slot.limitsChanged()
+
+
+def _times(values: Configuration) -> tuple[float | None, ...]:
+    limits = values.limits
+    return limits.idle, limits.session_time
+
 
 def _fixed(values: Configuration, section: str) -> Any:
     if section != "mount":
@@ -114,6 +142,9 @@ def _fixed(values: Configuration, section: str) -> Any:
 
 def _setTimes(factory: Any, values: Configuration) -> None:
     limits = values.limits
+    if isinstance(factory, TFTPService):
+        factory.settings = replace(factory.settings, stall=tftpStall(values))
+        return
     listener = factory.listener
     listener.settings = replace(
         listener.settings,

@@ -16,6 +16,8 @@ from twisted.logger import LogLevel, globalLogPublisher
 from filehub.config.reloading import INTERVAL, ReloadingService
 from filehub.credentials import Address, PeerAddress
 from filehub.interfaces import IFileAccount
+from filehub.protocols.tftp.server import TFTPService
+from filehub.registry import SessionSlot
 from filehub.service import FileHubService
 from tests.accounts.doubles import CHEAP, connection
 from tests.config.test_building import BuildingCase
@@ -160,6 +162,69 @@ class LimitTests(ReloadingCase):
             self.assertEqual(found, (11, 12, 13))
         self.change(LISTEN + user("ann", "1", "download_rate = 20000"))
         self.assertEqual(running.rate, 20000)
+
+    def enter(self, name: str) -> SessionSlot:
+        """A session, whose end and changes are written down."""
+        told = self.told
+
+        class Session:
+            """Notices changes."""
+
+            def limitsChanged(self) -> None:
+                told.append(name)
+
+        slot: SessionSlot = self.registry.admit(
+            "ftp",
+            Address("192.0.2.7", 1),
+            Address("192.0.2.1", 21),
+            secure=False,
+            disconnect=lambda reason: told.append(f"{name}: {reason}"),
+        )
+        slot.loggedIn(self.logIn(name, "1"), Session())
+        return slot
+
+    def test_sessions(self) -> None:
+        """An account's own limits, and its groups', reach sessions that are there, alone."""
+        self.told: list[str] = []
+        staff = '[[group]]\nname = "staff"\n'
+        users = user("ann", "1", 'groups = ["staff"]') + user("bob", "1")
+        self.start(LISTEN + staff + users)
+        ann, bob = self.enter("ann"), self.enter("bob")
+        self.change(LISTEN + staff + "idle = 77\ncommands = 1\n" + users)
+        self.assertEqual(self.told, ["ann"])
+        assert ann.limits is not None
+        self.assertEqual(ann.limits.idle, 77)
+        self.assertEqual((ann.pace(), bob.pace(), bob.pace()), (None, None, None))
+        self.assertIsNotNone(ann.pace())
+        self.change(LISTEN + staff + "session_time = 30\n" + users)
+        self.assertEqual(self.told, ["ann", "ann"])
+        self.reactor.pump([1.0] * 40)
+        self.assertEqual(self.told[2:], ["ann: session time is over"])
+
+    def test_allSessions(self) -> None:
+        """So do those of the server, for all who have none of their own."""
+        self.told = []
+        text = LISTEN + user("ann", "1") + user("bob", "1", "session_time = 1000")
+        self.start(text)
+        self.enter("ann")
+        self.enter("bob")
+        self.change(text + "[limits]\nsession_time = 20\n")
+        self.assertEqual(self.told, ["ann", "bob"])
+        self.reactor.pump([1.0] * 30)
+        self.assertEqual(self.told[2:], ["ann: session time is over"])
+        self.change(text + "[limits]\nsession_time = 20\nper_user = 7\n")
+        self.assertEqual(len(self.told), 3)
+
+    def test_tftp(self) -> None:
+        """TFTP has its own stall time, unless something is said of all protocols."""
+        text = LISTEN + '[tftp]\nlisten = ["udp:69"]\n'
+        service = self.start(text)
+        (tftp,) = (each for each in service.listeners if isinstance(each, TFTPService))
+        self.assertEqual(tftp.settings.stall, 60)
+        self.change(text + "[limits]\nstall = 90\n")
+        self.assertEqual(tftp.settings.stall, 90)
+        self.change(text)
+        self.assertEqual(tftp.settings.stall, 60)
 
 
 class FileTests(ReloadingCase):

@@ -145,7 +145,7 @@ async def _logIn(
     session.user = session.password = None
     try:
         # Before anything else: this may find that the account has its fill.
-        session.slot.loggedIn(account)
+        session.slot.loggedIn(account, session)
     except FileHubError:
         discard(logout)
         raise

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from filehub.attributes import FileAttributes
 from filehub.errors import (
@@ -31,7 +32,7 @@ from filehub.errors import (
     TransferError,
 )
 from filehub.events import ProtocolViolation
-from filehub.interfaces import IFileAccount, IFileSystem, ISessionSlot
+from filehub.interfaces import IFileAccount, IFileSystem, ILimited, ISessionSlot
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.channel import ControlChannel
@@ -53,6 +54,7 @@ from filehub.transfer.tlsearly import EarlyHandshake
 MAXIMUM_QUEUED: Final = 64
 
 
+@implementer(ILimited)
 class FTPSession:
     """
     The state of one session.  Idle sessions are counted in thousands: everything
@@ -358,6 +360,12 @@ class FTPSession:
             data, self.data = self.data, None
             if data is not None:
                 data.reset()
+
+    def limitsChanged(self) -> None:
+        """See L{ILimited}."""
+        if self.account is not None and not self._closing:
+            idle = self.account.limits.idle
+            self.channel.loggedIn(self.listener.settings.idleTimeout if idle is None else idle)
 
     def interrupt(self, error: TransferError) -> None:
         """Break off the transfer that is running, if it is not over in all but name."""

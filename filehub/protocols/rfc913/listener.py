@@ -48,9 +48,13 @@ class Listener:
         if self.sink is not None:
             self.sink.emit(event)
 
-    def progress(self) -> Progress:
-        """A count for one transfer that is given up when nothing moves."""
-        return Progress(self.deadlines, self.settings.stallTimeout)
+    def progress(self, stall: float | None) -> Progress:
+        """
+        A count for one transfer that is given up when nothing moves.
+
+        @param stall: seconds; L{None} for those of the settings.
+        """
+        return Progress(self.deadlines, self.settings.stallTimeout if stall is None else stall)
 
 
 __all__ = ["Listener"]

@@ -130,7 +130,7 @@ async def _logIn(session: RFC913Session, credentials: ICredentials) -> None:
     )
     session.startOver()
     try:
-        session.slot.loggedIn(account)
+        session.slot.loggedIn(account, session)
     except FileHubError:
         discard(logout)
         raise

@@ -34,10 +34,17 @@ from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from filehub.errors import FileHubError, InvalidName, LimitExceeded, PermissionDenied
 from filehub.events import ProtocolViolation
-from filehub.interfaces import IFileAccount, IFileSystem, ISessionLimits, ISessionSlot
+from filehub.interfaces import (
+    IFileAccount,
+    IFileSystem,
+    ILimited,
+    ISessionLimits,
+    ISessionSlot,
+)
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.rfc913 import replies
 from filehub.protocols.rfc913.listener import Listener
@@ -55,6 +62,7 @@ from filehub.protocols.rfc913.wire import (
     encodeReply,
     hasControls,
 )
+from filehub.transfer.progress import Progress
 from filehub.transfer.transports import LentStream
 
 _P = TypeVar("_P")
@@ -107,6 +115,7 @@ class Channel(Protocol):
         """Close at once."""
 
 
+@implementer(ILimited)
 class RFC913Session:
     """
     The state of one session.
@@ -274,6 +283,17 @@ class RFC913Session:
             raise PermissionDenied(None, "log in first")
         limits: ISessionLimits = self.account.limits
         return limits
+
+    def limitsChanged(self) -> None:
+        """See L{ILimited}."""
+        if self.account is not None and self.ending is None:
+            idle = self.account.limits.idle
+            self.channel.loggedIn(self.listener.settings.idleTimeout if idle is None else idle)
+
+    def progress(self) -> Progress:
+        """A count for one transfer that is given up when nothing moves."""
+        own = None if self.account is None else self.account.limits.stall
+        return self.listener.progress(own)
 
     def path(self, argument: str) -> VirtualPath:
         """

@@ -67,7 +67,7 @@ class Moving:
         self._direction = direction
         self._path = path
         self._began = session.listener.seconds()
-        self.progress: Progress = session.listener.progress()
+        self.progress: Progress = session.progress()
         self.error: FileHubError | None = None
         session.isMoving = True
 
@@ -372,7 +372,7 @@ class Upload:
 
     async def _discard(self, stream: ByteStream) -> None:
         """Read what nobody wants, so that commands follow again."""
-        progress = self._session.listener.progress()
+        progress = self._session.progress()
         progress.watch(stream)
         try:
             while self._unread:

@@ -235,7 +235,8 @@ class Exchange:
         way = (handle, terms.blksize, terms.window, gate, port.resume, self._storageFailed)
         reader = BlockReader(*way) if octet else TranslatedReader(*way, NetasciiEncoder())
         self._close = reader.close
-        sender = Sender(port, reader, terms, house.settings, self.started)
+        settings = house.settings.patient(account.limits.stall)
+        sender = Sender(port, reader, terms, settings, self.started)
         self._moved = lambda: sender.nbytes
         return sender
 
@@ -266,7 +267,8 @@ class Exchange:
         )
         self._close = writer.close
         self._moved = lambda: writer.nbytes
-        receiver = Receiver(port, writer, terms, house.settings, self.started)
+        settings = house.settings.patient(account.limits.stall)
+        receiver = Receiver(port, writer, terms, settings, self.started)
         return receiver
 
     def _prepared(self, session: Session) -> None:

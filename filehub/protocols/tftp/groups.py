@@ -279,6 +279,7 @@ class Groups:
             *(account.name, path, facts.uniqueId, facts.modified, size, terms.blksize),
             *(datagram.local, datagram.interface),
         )
+        settings = self._settings.patient(account.limits.stall)
         port = self._ports.get(key)
         if port is None:
             port = self._open(datagram, handle)
@@ -286,7 +287,7 @@ class Groups:
                 return None
             gate = RateGate(self.clock, account.limits.download)
             reader = BlockReader(handle, terms.blksize, 1, gate, port.resume, port.failed)
-            port.begin(Group(port, reader, size, terms.blksize, self._settings), reader)
+            port.begin(Group(port, reader, size, terms.blksize, settings), reader)
             self._ports[key] = port
             self._keys[port] = key
         elif len(port.group) >= self._multicast.maximumClients:
@@ -294,7 +295,7 @@ class Groups:
         address, number = port.place
         terms = withMulticast(request, bounds, size, b"%s,%d," % (str(address).encode(), number))
         way = MemberPort(self, port, owner, datagram.peer, handle)
-        way.session = Member(way, port.group, terms, self._settings, started)
+        way.session = Member(way, port.group, terms, settings, started)
         way.session.notes = (("group", str(Address(str(address), number))),)
         port.enter(way)
         return way

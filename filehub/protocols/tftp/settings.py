@@ -5,7 +5,7 @@ What an operator decides about a TFTP listener.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from filehub.errors import ConfigurationError
@@ -134,6 +134,10 @@ class TFTPSettings:
     totalRequestBurst: int = 4000
     refusedPorts: frozenset[int] = REFUSED_SOURCE_PORTS
     multicast: MulticastSettings | None = None
+
+    def patient(self, stall: float | None) -> TFTPSettings:
+        """The same for an account that says itself when to give up; L{None}: it does not."""
+        return self if stall is None else replace(self, stall=stall)
 
     def __post_init__(self) -> None:
         """

@@ -141,7 +141,7 @@ class LoginTests(SynchronousTestCase):
             def admit(self, protocol: str, peer: Any, local: Any, **keywords: Any) -> Any:
                 return self
 
-            def loggedIn(self, account: Any) -> None:
+            def loggedIn(self, account: Any, session: Any = None) -> None:
                 raise LimitExceeded("Too many sessions of this user.")
 
             def pace(self) -> None:
@@ -162,6 +162,20 @@ class LoginTests(SynchronousTestCase):
         self.client.logIn()
         self.client.clock.pump([1.0] * 7)
         self.assertEqual(self.client.take(), b"421 Idle for too long.\r\n")
+
+    def test_changedIdle(self) -> None:
+        """Another idle time holds for sessions that are there, longer or shorter."""
+        self.client.logIn()
+        session = self.client.protocol._session
+        assert session is not None and session.account is not None
+        for idle in (500.0, 20.0):
+            session.account.limits = AccountLimits(idle=idle)
+            session.limitsChanged()
+            self.client.clock.pump([1.0] * (int(idle) - 2))
+            self.assertEqual(self.client.take(), b"")
+        self.client.clock.pump([1.0] * 4)
+        self.assertEqual(self.client.take(), b"421 Idle for too long.\r\n")
+        session.limitsChanged()
 
 
 class AccountTests(SynchronousTestCase):

@@ -164,7 +164,7 @@ class Registry:
         self.disconnects.append(disconnect)
         return self
 
-    def loggedIn(self, account: Any) -> None:
+    def loggedIn(self, account: Any, session: Any = None) -> None:
         self.log.append(account.name)
 
     def loggedOut(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from filehub.accounts.records import AccountLimits
 from filehub.attributes import Disposition
 from filehub.errors import (
     ConnectFailed,
@@ -149,6 +150,19 @@ class DownloadTests(TransferTests):
         self.assertEqual(finalCodes(self.client.take()), [426])
         self.assertIs(self.ended().outcome, Outcome.STALLED)
         self.assertEqual(stream.end, "aborted")
+
+    def test_stallOfTheAccount(self) -> None:
+        """The account's own stall time goes before the listener's."""
+        session = self.client.protocol._session
+        assert session is not None and session.account is not None
+        session.account.limits = AccountLimits(stall=10.0)
+        self.client.code("PASV")
+        self.client.data.stream.isBlocked = True
+        self.client.say("RETR f")
+        self.client.clock.pump([1.0] * 8)
+        self.assertEqual(self.client.take(), b"")
+        self.client.clock.pump([1.0] * 5)
+        self.assertEqual(finalCodes(self.client.take()), [426])
 
     def test_connectsLater(self) -> None:
         """150 goes out at once; the client may connect after it."""

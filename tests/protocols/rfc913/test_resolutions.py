@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from filehub.accounts.guard import GuardedFileSystem
+from filehub.accounts.records import AccountLimits
 from filehub.attributes import FileType
 from filehub.credentials import AccountPassword
 from filehub.errors import NoSpace, PermissionDenied
@@ -630,6 +631,30 @@ class ResolutionTests(SynchronousTestCase):
         self.assertTrue(server.isClosed)
         self.assertEqual(server.events.transfers, [("upload", "/f", "stalled", 5)])
         self.assertIsNone(server.stored("f"))
+
+    def test_34_accounts(self) -> None:
+        """34: an account's own idle and stall times go before the listener's, changed or not."""
+        server = Peer()
+        server.account.limits = AccountLimits(idle=20.0, stall=5.0)
+        server.loggedIn()
+        server.say("STOR NEW f")
+        server.say("SIZE 10")
+        server.send(b"x")
+        for _ in range(8):
+            server.clock.advance(1)
+        self.assertTrue(server.isClosed)
+        self.assertEqual(server.events.transfers, [("upload", "/f", "stalled", 1)])
+        server = Peer()
+        server.account.limits = AccountLimits(idle=20.0)
+        server.loggedIn()
+        server.account.limits = AccountLimits(idle=40.0)
+        session = server.protocol._session
+        assert session is not None
+        session.limitsChanged()
+        server.clock.advance(38)
+        self.assertFalse(server.isClosed)
+        server.clock.advance(4)
+        self.assertTrue(server.isClosed)
 
     def test_35_passwords(self) -> None:
         """35: a password is in no event and in no log."""

@@ -309,7 +309,7 @@ class Slot:
     def secured(self) -> None:
         self.told.append("secured")
 
-    def loggedIn(self, account: IFileAccount) -> None:
+    def loggedIn(self, account: IFileAccount, session: Any = None) -> None:
         if self.full:
             raise LimitExceeded
         self.told.append(f"in {account.name}")

@@ -51,6 +51,9 @@ class Limits:
     def __init__(self) -> None:
         self.maximumSessions: int | None = None
         self.idle: float | None = None
+        self.stall: float | None = None
+        self.sessionTime: float | None = None
+        self.commands: float | None = None
         self.download: IRateLimiter | None = None
         self.upload: IRateLimiter | None = None
 

@@ -282,6 +282,18 @@ class DownloadTests(SiteTestCase):
         self.assertEqual(self.record().outcome, Outcome.STALLED)
         self.assertQuiet()
 
+    def test_stallOfTheAccount(self) -> None:
+        """An account may be given up sooner."""
+        self.site.account.limits.stall = 5.0
+        client = self.site.client()
+        client.read(b"file")
+        client.take()
+        client.ack(1)
+        self.site.advance(8.0, 0.05)
+        self.assertEqual(client.take()[-1], b"\0\5\0\0timed out\0")
+        self.assertEqual(self.record().outcome, Outcome.STALLED)
+        self.assertQuiet()
+
     def test_dripping(self) -> None:
         """T-F13: an ACK every four seconds does not hold a file for ever."""
         self.site.store("big", bytes(1 << 20))
