@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from zope.interface import Attribute, Interface
 
@@ -419,13 +420,6 @@ class IEventSink(Interface):
 # --- sessions ----------------------------------------------------------------
 
 
-class ILimited(Interface):
-    """A session that obeys limits."""
-
-    def limitsChanged() -> None:
-        """Those of its account, or of its listener, are not what they were."""
-
-
 class ISessionSlot(Interface):
     """One admitted session's place among all; see L{ISessionRegistry}."""
 
@@ -434,11 +428,12 @@ class ISessionSlot(Interface):
     def secured() -> None:
         """The control channel is encrypted from now on; replaces C{connection}."""
 
-    def loggedIn(account: IFileAccount, session: ILimited | None = None) -> None:
+    def loggedIn(account: IFileAccount, session: Any = None) -> None:
         """
         Count this session for the account, after counting it out for an earlier one.
 
-        @param session: who wants to know of changes, until it is logged out.
+        @param session: its C{limitsChanged()} is called when limits are not what they
+            were, until it is logged out.
         @raise LimitExceeded: the account has its maximum of sessions.
         """
 
@@ -488,7 +483,6 @@ __all__ = [
     "IEventSink",
     "IFileAccount",
     "IFileSystem",
-    "ILimited",
     "IPermissionPolicy",
     "IRandomAccess",
     "IRateLimiter",

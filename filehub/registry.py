@@ -24,7 +24,6 @@ from filehub.events import AddressRefused, SessionEnded, SessionRefused, Session
 from filehub.interfaces import (
     IEventSink,
     IFileAccount,
-    ILimited,
     ISessionLimits,
     ISessionRegistry,
     ISessionSlot,
@@ -63,6 +62,13 @@ class SessionCaps:
     networks: tuple[tuple[Network, int], ...] = ()
     seconds: float | None = None
     commands: float | None = None
+
+
+class Limited(Protocol):
+    """A session that obeys limits."""
+
+    def limitsChanged(self) -> None:
+        """Those of its account, or of its listener, are not what they were."""
 
 
 class Counts(Protocol):
@@ -136,7 +142,7 @@ class SessionSlot:
         self.since = since
         self.account: str | None = None
         self.limits: ISessionLimits | None = None
-        self.session: ILimited | None = None
+        self.session: Limited | None = None
         self.activity = ""
         self.networks: tuple[Network, ...] = ()
         self._deadline: Deadline | None = None
@@ -150,7 +156,7 @@ class SessionSlot:
         """See L{ISessionSlot.secured}."""
         self.connection = replace(self.connection, secure=True)
 
-    def loggedIn(self, account: IFileAccount, session: ILimited | None = None) -> None:
+    def loggedIn(self, account: IFileAccount, session: Limited | None = None) -> None:
         """See L{ISessionSlot.loggedIn}."""
         self.loggedOut()
         limits = account.limits

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
 
 from filehub.credentials import Address, ConnectionInfo
-from filehub.interfaces import IFileAccount, ILimited
+from filehub.interfaces import IFileAccount
 from filehub.networks import canonicalHost
 from filehub.protocols.ftp.sockoptions import KEEPALIVE
 
@@ -60,7 +60,7 @@ class UncountedSlot:
             known.protocol, known.sessionId, known.peer, known.local, True
         )
 
-    def loggedIn(self, account: IFileAccount, session: ILimited | None = None) -> None:
+    def loggedIn(self, account: IFileAccount, session: object = None) -> None:
         """There are no limits."""
 
     def loggedOut(self) -> None:

@@ -20,7 +20,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from filehub.attributes import FileAttributes
 from filehub.errors import (
@@ -32,7 +31,7 @@ from filehub.errors import (
     TransferError,
 )
 from filehub.events import ProtocolViolation
-from filehub.interfaces import IFileAccount, IFileSystem, ILimited, ISessionSlot
+from filehub.interfaces import IFileAccount, IFileSystem, ISessionSlot
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.channel import ControlChannel
@@ -54,7 +53,6 @@ from filehub.transfer.tlsearly import EarlyHandshake
 MAXIMUM_QUEUED: Final = 64
 
 
-@implementer(ILimited)
 class FTPSession:
     """
     The state of one session.  Idle sessions are counted in thousands: everything
@@ -362,7 +360,7 @@ class FTPSession:
                 data.reset()
 
     def limitsChanged(self) -> None:
-        """See L{ILimited}."""
+        """See L{Limited<filehub.registry.Limited>}."""
         if self.account is not None and not self._closing:
             idle = self.account.limits.idle
             self.channel.loggedIn(self.listener.settings.idleTimeout if idle is None else idle)

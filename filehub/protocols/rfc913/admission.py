@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IAddress
 from zope.interface import implementer
 
 from filehub.credentials import Address, ConnectionInfo
-from filehub.interfaces import IFileAccount, ILimited, ISessionSlot
+from filehub.interfaces import IFileAccount, ISessionSlot
 
 _ids: Final = itertools.count(1)
 
@@ -43,7 +43,7 @@ class UncountedSlot:
         """See L{ISessionSlot.secured}."""
         self.connection = replace(self.connection, secure=True)
 
-    def loggedIn(self, account: IFileAccount, session: ILimited | None = None) -> None:
+    def loggedIn(self, account: IFileAccount, session: object = None) -> None:
         """Nothing is counted."""
 
     def loggedOut(self) -> None:

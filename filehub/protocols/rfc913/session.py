@@ -34,14 +34,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from filehub.errors import FileHubError, InvalidName, LimitExceeded, PermissionDenied
 from filehub.events import ProtocolViolation
 from filehub.interfaces import (
     IFileAccount,
     IFileSystem,
-    ILimited,
     ISessionLimits,
     ISessionSlot,
 )
@@ -115,7 +113,6 @@ class Channel(Protocol):
         """Close at once."""
 
 
-@implementer(ILimited)
 class RFC913Session:
     """
     The state of one session.
@@ -285,7 +282,7 @@ class RFC913Session:
         return limits
 
     def limitsChanged(self) -> None:
-        """See L{ILimited}."""
+        """See L{Limited<filehub.registry.Limited>}."""
         if self.account is not None and self.ending is None:
             idle = self.account.limits.idle
             self.channel.loggedIn(self.listener.settings.idleTimeout if idle is None else idle)
