@@ -11,7 +11,8 @@ from typing import TypeVar
 from zope.interface import Interface
 
 from filehub.attributes import DirectoryEntry, Ownership
-from filehub.interfaces import IFileSystem
+from filehub.interfaces import IFileSystem, IWriteHandle
+from filehub.paths import VirtualPath
 
 T = TypeVar("T")
 
@@ -59,4 +60,45 @@ class IWorkedPages(Interface):
         """
 
 
-__all__ = ["ICreationMask", "ICreationOwner", "ILiteralView", "IWorkedPages"]
+class IAtOnce(Interface):
+    """
+    What takes no time, without waiting for it: small files that are in memory.
+
+    These are verbs of L{IFileSystem} under the same conditions, permissions included, as
+    far as they succeed at once.  L{None} means that nothing has happened, whatever the
+    reason: then the verb itself has to be asked.
+    """
+
+    def readAtOnce(path: VirtualPath, most: int) -> bytes | None:
+        """
+        All of a file of at most so many bytes, as L{IFileSystem.openForReading} gives it.
+        """
+
+    def replaceAtOnce(path: VirtualPath) -> IWriteHandle | None:
+        """
+        As L{IFileSystem.openForWriting} to replace what is there.  The handle may
+        provide L{IStoresAtOnce}.
+        """
+
+
+class IStoresAtOnce(Interface):
+    """On write handles."""
+
+    def storeAtOnce(content: bytes) -> bool:
+        """
+        Write this, to which nothing may have been written, and commit; see
+        L{IWriteHandle}.  False: nothing has happened.
+
+        @raise FileSystemError: nothing was published; the handle still wants its
+            C{abort}.
+        """
+
+
+__all__ = [
+    "IAtOnce",
+    "ICreationMask",
+    "ICreationOwner",
+    "ILiteralView",
+    "IStoresAtOnce",
+    "IWorkedPages",
+]

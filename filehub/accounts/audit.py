@@ -27,7 +27,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import VirtualPath
-from filehub.views import ICreationMask, ILiteralView
+from filehub.views import IAtOnce, ICreationMask, ILiteralView
 
 _T = TypeVar("_T")
 
@@ -50,6 +50,9 @@ class AuditedFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
+        if interface is IAtOnce:
+            # Neither are there denials, nor are names changed.
+            return IAtOnce(self._inner, None)
         known = interface in (ILiteralView, ICreationMask) or interface in CAPABILITIES
         return self if known and interface(self._inner, None) is not None else None
 

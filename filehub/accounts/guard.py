@@ -66,7 +66,7 @@ from filehub.interfaces import (
 from filehub.naming import INamePolicy
 from filehub.paths import VirtualPath
 from filehub.permissions import EVERYTHING, NOTHING, Permission, formatPermissions
-from filehub.views import ICreationMask, ILiteralView
+from filehub.views import IAtOnce, ICreationMask, ILiteralView
 
 P = Permission
 
@@ -182,6 +182,9 @@ class GuardedFileSystem:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
+        if interface is IAtOnce:
+            inner = IAtOnce(self._inner, None)
+            return None if inner is None else GuardedAtOnce(inner, self._policy)
         known = interface is ICreationMask or interface in CAPABILITIES
         return self if known and interface(self._inner, None) is not None else None
 
@@ -410,7 +413,42 @@ class GuardedFileSystem:
         raise self._denial(path, path, f"needs {formatPermissions(row.every)}")
 
 
+@implementer(IAtOnce)
+class GuardedAtOnce:
+    """
+    The same check where nothing has to be waited for, and no denial: whoever may not is
+    told so by the verb itself.
+
+    There is no L{IFileSystem.resolve} before it.  The inner verbs follow no links at
+    all: where they succeed, the path has none in it and is its own canonical one, so
+    what the policy was asked about is what is used.
+    """
+
+    __slots__ = ("_inner", "_policy")
+
+    def __init__(self, inner: IAtOnce, policy: IPermissionPolicy) -> None:
+        self._inner = inner
+        self._policy = policy
+
+    def readAtOnce(self, path: VirtualPath, most: int) -> bytes | None:
+        """See L{IAtOnce.readAtOnce}."""
+        if int(self._policy.permissionsFor(path)) & _READING != _READING:
+            return None
+        content: bytes | None = self._inner.readAtOnce(path, most)
+        return content
+
+    def replaceAtOnce(self, path: VirtualPath) -> IWriteHandle | None:
+        """See L{IAtOnce.replaceAtOnce}."""
+        granted = int(self._policy.permissionsFor(path))
+        if not granted & _WRITING or granted & _DROP_BOX == _WRITING or not path.name.isprintable():
+            return None
+        handle: IWriteHandle | None = self._inner.replaceAtOnce(path)
+        return handle
+
+
+_READING: Final = int(GUARDED["openForReading"][0].every)
 _STORING: Final = GUARDED["openForWriting"][0]._replace(every=P.STORE)
+_WRITING: Final = int(_STORING.every)
 _APPENDING: Final = GUARDED["openForWriting"][0]._replace(every=P.APPEND)
 
 

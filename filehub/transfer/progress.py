@@ -79,13 +79,17 @@ class Progress:
             self._stallSeconds = stallSeconds
             self._interval = max(1.0, stallSeconds / 8)
 
-    def watch(self, stream: ByteStream) -> None:
-        """Start watching; the pump calls this when a transfer first has to wait."""
+    def watch(self, stream: ByteStream, backlog: int | None = None) -> None:
+        """
+        Start watching; the pump calls this when a transfer first has to wait.
+
+        @param backlog: the stream's, where it is known.
+        """
         deadlines = self._deadlines
         if deadlines is None or not self._stallSeconds or self._deadline is not None:
             return
         self._stream = stream
-        self._waitingFor = (self.nbytes, stream.backlog())
+        self._waitingFor = (self.nbytes, stream.backlog() if backlog is None else backlog)
         self._since = deadlines.seconds()
         self._deadline = deadlines.after(min(self._interval, self._stallSeconds), self._look)
 

@@ -33,6 +33,7 @@ from filehub.transfer.metering import ratesOf
 from filehub.transfer.outgoing import TURN, Outgoing
 from filehub.transfer.progress import Progress, TransferReport
 from filehub.transfer.ratelimit import Allowance, allowance
+from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 from filehub.transfer.tlsstreams import TLSDataStream
 from filehub.transfer.translate import Translator
@@ -107,6 +108,7 @@ async def receive(
     limiter: IRateLimiter | None = None,
     progress: Progress | None = None,
     marked: Callable[[str, int], None] | None = None,
+    unstored: list[bytes] | None = None,
 ) -> TransferReport:
     """
     Store what the peer sends, from C{target.position} on, up to its clean end.  Ends
@@ -116,6 +118,7 @@ async def receive(
     @param decoder: applied to what arrives; a L{Decoder} may also know the end.
     @param marked: called with each restart marker that arrives and the offset in the
         file up to which everything was stored by then.
+    @param unstored: gets the pieces of a small file that is whole, instead of the handle.
     @raise PeerGone: the stream was reset, or ended before C{length}.  What had
         arrived is stored.
     @raise Stalled: the same, after too long a silence.
@@ -125,14 +128,21 @@ async def receive(
     if progress is None:
         progress = Progress()
     allowed = allowance(limiter)
+    position: int = target.position
     try:
         if allowed is not None:
             allowed.begin(length or 0)
+        elif unstored is not None and isinstance(stream, SocketStream):
+            if decoder is None and length is None:
+                if await _gather(stream, target, unstored, progress):
+                    return TransferReport(progress.nbytes, "copy")
+                position = target.position + progress.nbytes
         if decoder is None and _kernel.AVAILABLE:
             backed = IDescriptorBacked(target, None)
             if backed is not None:
-                return await _receiveByDescriptor(stream, target, backed, length, allowed, progress)
-        position: int = target.position
+                return await _receiveByDescriptor(
+                    stream, target, position, backed, length, allowed, progress
+                )
         if isinstance(decoder, Decoder):
             await _unpack(stream, target, position, decoder, allowed, progress, marked)
         else:
@@ -253,15 +263,33 @@ async def _sendCopying(
             ahead.cancel()
 
 
+async def _gather(
+    stream: SocketStream, target: IWriteHandle, pieces: list[bytes], progress: Progress
+) -> bool:
+    """Take what comes first.  Returns whether that is all; else it is stored."""
+    try:
+        if await stream.gather(_SMALL, pieces, progress):
+            return True
+    except PeerGone:
+        # A broken upload can be resumed from all that has arrived.
+        if pieces:
+            await target.writeAt(target.position, b"".join(pieces))
+        raise
+    content = b"".join(pieces)
+    pieces.clear()
+    await target.writeAt(target.position, content)
+    return False
+
+
 async def _receiveByDescriptor(
     stream: ByteStream,
     target: IWriteHandle,
+    position: int,
     backed: IDescriptorBacked,
     length: int | None,
     allowed: Allowance | None,
     progress: Progress,
 ) -> TransferReport:
-    position: int = target.position
     end = None if length is None else position + length
     budgeted = IBudgeted(target, None)
     spend = None if budgeted is None else budgeted.spend

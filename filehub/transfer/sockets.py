@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from filehub.errors import PeerGone, Stalled
+from filehub.transfer.progress import Progress
 
 #: With more than this not yet acknowledged, closing would declare as delivered
 #: what a broken connection may still lose.
@@ -119,6 +120,53 @@ class SocketStream:
             rest = memoryview(rest)[sent:]
             await self.writable()
 
+    def offer(self, data: bytes) -> int:
+        """
+        How many of these bytes the kernel took at once.
+
+        @raise PeerGone:
+        """
+        sock = self.kernelSocket
+        if sock is None:
+            raise _gone()
+        try:
+            return sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise _gone(error) from None
+
+    async def gather(self, most: int, pieces: list[bytes], progress: Progress) -> bool:
+        """
+        Read up to the clean end, but no more than so many bytes.  Waits first: a peer
+        that was asked for them a moment ago has sent nothing yet.
+
+        @param pieces: gets what is read.
+        @param progress: counts it, and watches.
+        @return: is that all?
+        @raise PeerGone: as L{read}.
+        """
+        progress.watch(self, 0)
+        while most > 0:
+            await self.readable()
+            while most > 0:
+                sock = self.kernelSocket
+                if sock is None:
+                    raise _gone()
+                try:
+                    data = sock.recv(most)
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    raise _gone(error) from None
+                if not data:
+                    self._ended = True
+                    return True
+                pieces.append(data)
+                progress.nbytes += len(data)
+                most -= len(data)
+        return False
+
     def readable(self) -> Deferred[None]:
         """See L{ByteStream.readable}."""
         if self.kernelSocket is None or self._lost:
@@ -167,6 +215,22 @@ class SocketStream:
             return 0
         unsent: int = struct.unpack("i", raw)[0]
         return unsent
+
+    def finishLittle(self) -> None:
+        """
+        See L{finish}, where no more was written than a socket's buffer holds.
+
+        @raise PeerGone:
+        """
+        sock = self.kernelSocket
+        if sock is None:
+            raise _gone()
+        try:
+            self._discardInput(sock)
+        except OSError as error:
+            self.abort()
+            raise _gone(error) from None
+        self._close()
 
     async def finish(self) -> None:
         """
@@ -282,6 +346,12 @@ class SocketStream:
 
     def _close(self) -> None:
         sock = self.kernelSocket
+        if not (self._readerAdded or self._writerAdded or self._sleeper or self._reader):
+            # Nobody waits: it was all done at once.
+            self.kernelSocket = None
+            if sock is not None:
+                sock.close()
+            return
         waiting = self._letGo()
         if sock is not None:
             sock.close()

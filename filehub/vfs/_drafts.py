@@ -100,7 +100,7 @@ class Draft(ABC):
         return True
 
     @abstractmethod
-    def publish(self) -> os.stat_result:
+    def publish(self) -> None:
         """
         Put the content under its name.
 
@@ -140,13 +140,12 @@ class Draft(ABC):
             # descriptor of the file; ours stays open beyond the moment that counts.
             os.close(os.dup(self.descriptor))
 
-    def _published(self) -> os.stat_result:
+    def _published(self) -> None:
         """What is done after it."""
         place = self.place
         if place.policy.sync:
             _openat.syncDirectory(place.directory)
         place.staging.forgetPart(place.owner, place.names)
-        return os.fstat(self.descriptor)
 
 
 class NewDraft(Draft):
@@ -192,11 +191,11 @@ class NewDraft(Draft):
                 return -1
             raise
 
-    def publish(self) -> os.stat_result:
+    def publish(self) -> None:
         """See L{Draft.publish}."""
         self._settle(self._mode)
         self._name(replace=self._replace)
-        return self._published()
+        self._published()
 
     def _name(self, *, replace: bool) -> None:
         directory, name = self.place.directory, self.place.name
@@ -302,10 +301,10 @@ class CopyDraft(NewDraft):
             self._copied += done
         return self._copied == self.position
 
-    def publish(self) -> os.stat_result:
+    def publish(self) -> None:
         """See L{Draft.publish}."""
         _requireSame(self.place, self._sourceStatus)
-        return super().publish()
+        super().publish()
 
     def abandon(self) -> None:
         """See L{Draft.abandon}."""
@@ -340,11 +339,11 @@ class PartDraft(Draft):
 
     _locked = True
 
-    def publish(self) -> os.stat_result:
+    def publish(self) -> None:
         """See L{Draft.publish}."""
         self._settle(self.place.policy.mode)
         self._move(replace=True)
-        return self._published()
+        self._published()
 
     def _move(self, *, replace: bool) -> None:
         place = self.place
@@ -392,7 +391,7 @@ class AppendDraft(Draft):
             place.staging.syncAppends()
         super().__init__(place, descriptor, status.st_size)
 
-    def publish(self) -> os.stat_result:
+    def publish(self) -> None:
         """See L{Draft.publish}."""
         place = self.place
         _requireSame(place, self._before)
@@ -400,7 +399,6 @@ class AppendDraft(Draft):
         place.staging.forgetAppend(self._note)
         if place.policy.sync:
             place.staging.syncAppends()
-        return os.fstat(self.descriptor)
 
     def abandon(self) -> None:
         """See L{Draft.abandon}."""

@@ -22,6 +22,7 @@ from filehub.vfs._drafts import Draft
 from filehub.vfs._facts import Facts
 from filehub.vfs._openfile import InPlace, OpenFile, closed
 from filehub.vfs._oserrors import errorFor
+from filehub.views import IStoresAtOnce
 
 _T = TypeVar("_T")
 _log = Logger()
@@ -160,7 +161,7 @@ def _writeFully(descriptor: int, offset: int, data: bytes) -> None:
             written += os.pwrite(descriptor, view[written:], offset + written)
 
 
-@implementer(IWriteHandle, IDescriptorBacked)
+@implementer(IWriteHandle, IDescriptorBacked, IStoresAtOnce)
 class LocalWriteHandle:
     """
     A L{Draft} that is being written.
@@ -204,7 +205,8 @@ class LocalWriteHandle:
         try:
             if not quick:
                 return await self._file.work(_publishAndTell, self._draft, self._facts, always=True)
-            status = self._inPlace.run(_publish, self._draft)
+            self._inPlace.run(_publish, self._draft)
+            status = os.fstat(self._file.descriptor)
             if self._facts.known(status):
                 return self._facts.attributes(status)
             return await self._file.work(self._facts.attributes, status, always=True)
@@ -212,6 +214,24 @@ class LocalWriteHandle:
             raise errorFor(error, self._path) from error
         finally:
             self._file.close(small=quick)
+
+    def storeAtOnce(self, content: bytes) -> bool:
+        """See L{IStoresAtOnce.storeAtOnce}."""
+        if self._ending or self.position or len(content) > _QUICK_WRITE:
+            return False
+        if not (self._draft.prompt and self._inPlace.bet):
+            return False
+        try:
+            if content:
+                self._inPlace.run(_writeFully, self._file.descriptor, 0, content)
+            self._ending = self._ended = True
+            try:
+                self._inPlace.run(_publish, self._draft)
+            finally:
+                self._file.close(small=True)
+        except OSError as error:
+            raise errorFor(error, self._path) from error
+        return True
 
     def _isQuick(self) -> bool:
         """Is the work at the end one for the calling thread?"""
@@ -258,18 +278,18 @@ def _logFailure(failure: Failure) -> None:
     _log.failure("cannot abandon an upload", failure)
 
 
-def _publish(draft: Draft) -> os.stat_result:
+def _publish(draft: Draft) -> None:
     try:
-        status = draft.publish()
+        draft.publish()
     except BaseException:
         _abandon(draft)
         raise
     draft.close()
-    return status
 
 
 def _publishAndTell(draft: Draft, facts: Facts) -> FileAttributes:
-    return facts.attributes(_publish(draft))
+    _publish(draft)
+    return facts.attributes(os.fstat(draft.descriptor))
 
 
 def _abandon(draft: Draft) -> None:

@@ -25,7 +25,14 @@ from filehub.attributes import (
     FileAttributes,
     Ownership,
 )
-from filehub.errors import ConfigurationError, NotADirectory, NotFound, OperationNotSupported
+from filehub.errors import (
+    ConfigurationError,
+    FileHubError,
+    InvalidName,
+    NotADirectory,
+    NotFound,
+    OperationNotSupported,
+)
 from filehub.interfaces import (
     IDirectoryHandle,
     IFileSystem,
@@ -33,13 +40,14 @@ from filehub.interfaces import (
     IStorage,
     IWriteHandle,
 )
-from filehub.paths import VirtualPath, decodeName
+from filehub.paths import VirtualPath, decodeName, encodeName
 from filehub.usage import IMeasurable, Measure
 from filehub.vfs import _openat
 from filehub.vfs._digests import Digests
 from filehub.vfs._drafts import Partial, WritePolicy
 from filehub.vfs._facts import Facts
 from filehub.vfs._localdirectory import Listing, LocalDirectoryHandle
+from filehub.vfs._localfile import LocalWriteHandle
 from filehub.vfs._localview import LocalView
 from filehub.vfs._openat import Names
 from filehub.vfs._openfile import InPlace, OpenFile
@@ -50,7 +58,7 @@ from filehub.vfs._uploads import Uploads
 from filehub.vfs.measuring import measureFolder
 from filehub.vfs.ownership import makeDirectory as makeOwnedDirectory
 from filehub.vfs.workers import Workers
-from filehub.views import ICreationMask, ICreationOwner
+from filehub.views import IAtOnce, ICreationMask, ICreationOwner
 
 LinkPolicy = Literal["refuse", "within-root"]
 
@@ -182,7 +190,7 @@ def _openUsable(root: Path) -> int:
     return descriptor
 
 
-@implementer(IFileSystem, ICreationMask, ICreationOwner)
+@implementer(IFileSystem, ICreationMask, ICreationOwner, IAtOnce)
 class LocalFileSystem(LocalView):
     """
     A L{LocalTree} as one account sees it.  An account's own part of a broken upload
@@ -349,20 +357,69 @@ class LocalFileSystem(LocalView):
     ) -> IWriteHandle:
         """See L{IFileSystem.openForWriting}."""
         names = self._made(path)
-        tree = self._tree
-        if disposition is not Disposition.APPEND and tree.inPlace.bet and names:
-            directory = tree.cachedDirectory(tree.root.descriptor, _openat.joined(names[:-1]))
-            if directory >= 0:
-                place = self._uploads.placeIn(self._owner, names, directory)
-                try:
-                    draft = tree.inPlace.run(self._uploads.beginAt, place, disposition, sizeHint)
-                except OSError as error:
-                    os.close(directory)
-                    raise errorFor(error, path) from error
-                return self._writer(path, draft)
+        if disposition is not Disposition.APPEND and self._tree.inPlace.bet and names:
+            try:
+                handle = self._begun(path, names, disposition, sizeHint)
+            except OSError as error:
+                raise errorFor(error, path) from error
+            if handle is not None:
+                return handle
         return await self._prepared(
             path, self._uploads.begin, self._owner, names, disposition, sizeHint
         )
+
+    def _begun(
+        self, path: VirtualPath, names: Names, disposition: Disposition, sizeHint: int | None
+    ) -> LocalWriteHandle | None:
+        """A new draft, on the calling thread, if the directory is at hand."""
+        tree = self._tree
+        directory = tree.cachedDirectory(tree.root.descriptor, _openat.joined(names[:-1]))
+        if directory < 0:
+            return None
+        place = self._uploads.placeIn(self._owner, names, directory)
+        try:
+            draft = tree.inPlace.run(self._uploads.beginAt, place, disposition, sizeHint)
+        except BaseException:
+            os.close(directory)
+            raise
+        return self._writer(path, draft)
+
+    def readAtOnce(self, path: VirtualPath, most: int) -> bytes | None:
+        """See L{IAtOnce.readAtOnce}."""
+        tree = self._tree
+        flags, scratch = tree.readFlags, tree.scratch
+        if flags is None or not tree.inPlace.cached or not path.segments:
+            return None
+        if most >= len(scratch) or _openat.isReserved(path):
+            return None
+        try:
+            found = tree.cachedRead(tree.root.descriptor, encodeName("/".join(path.segments)))
+        except InvalidName:
+            return None
+        if found < 0:
+            return None
+        try:
+            status = os.fstat(found)
+            size = status.st_size
+            if size > most or not stat.S_ISREG(status.st_mode):
+                return None
+            # Asked for one byte more, it would tell that it has grown meanwhile.
+            if os.preadv(found, [scratch[: size + 1]], 0, flags) != size:
+                return None
+            return bytes(scratch[:size])
+        except OSError:
+            return None
+        finally:
+            os.close(found)
+
+    def replaceAtOnce(self, path: VirtualPath) -> IWriteHandle | None:
+        """See L{IAtOnce.replaceAtOnce}."""
+        if not self._tree.inPlace.bet or not path.segments or _openat.isReserved(path):
+            return None
+        try:
+            return self._begun(path, _openat.encodeNames(path), Disposition.REPLACE, None)
+        except (OSError, FileHubError):
+            return None
 
 
 def discardListing(opened: tuple[Listing, list[DirectoryEntry]]) -> None:

@@ -43,7 +43,7 @@ from filehub.interfaces import (
     IWriteHandle,
 )
 from filehub.paths import ROOT, VirtualPath
-from filehub.views import ICreationMask, ICreationOwner
+from filehub.views import IAtOnce, ICreationMask, ICreationOwner
 
 _T = TypeVar("_T")
 
@@ -95,7 +95,7 @@ class MountTable:
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if any of the mounts has it."""
-        if interface in _CAPABILITIES or interface in (ICreationMask, ICreationOwner):
+        if interface in _CAPABILITIES or interface in (ICreationMask, ICreationOwner, IAtOnce):
             for mount in self._mounts.values():
                 if interface(mount.fileSystem, None) is not None:
                     return self
@@ -286,6 +286,25 @@ class MountTable:
         fileSystem, point, inner = self._changed(path)
         call = fileSystem.openForWriting(inner, disposition, sizeHint=sizeHint)
         return await self._at(point, call)
+
+    def _atOnce(self, path: VirtualPath) -> tuple[Any, VirtualPath]:
+        """What has this path, and the path in it."""
+        mount = None if self._isFixed(path) else self._lookUp(path)
+        if mount is None:
+            return None, path
+        point = mount.point
+        inner = path.relativeTo(point) if point.segments else path
+        return IAtOnce(mount.fileSystem, None), inner
+
+    def readAtOnce(self, path: VirtualPath, most: int) -> bytes | None:
+        """See L{IAtOnce.readAtOnce}."""
+        files, inner = self._atOnce(path)
+        return None if files is None else files.readAtOnce(inner, most)
+
+    def replaceAtOnce(self, path: VirtualPath) -> IWriteHandle | None:
+        """See L{IAtOnce.replaceAtOnce}."""
+        files, inner = self._atOnce(path)
+        return None if files is None else files.replaceAtOnce(inner)
 
     # --- capabilities ---
 

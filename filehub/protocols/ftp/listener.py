@@ -59,6 +59,12 @@ class DataConnections(Protocol):
         @raise PermissionDenied: that is not the client.
         """
 
+    def hasArrived(self) -> bool:
+        """Has the client connected already?"""
+
+    def take(self) -> SocketStream | None:
+        """That connection, if it has, for something that needs no waiting."""
+
     def open(
         self, protect: Callable[[SocketStream], Awaitable[ByteStream]] | None = None
     ) -> Coroutine[Any, Any, ByteStream]:

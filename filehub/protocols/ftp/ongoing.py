@@ -21,6 +21,7 @@ from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.progress import Progress
 from filehub.transfer.stream import ByteStream
+from filehub.views import IStoresAtOnce
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
@@ -162,6 +163,7 @@ async def conclude(
     *,
     source: IReadHandle | IDirectoryHandle | None = None,
     target: IWriteHandle | None = None,
+    content: bytes | None = None,
     done: Reply = replies.TRANSFER_COMPLETE,
 ) -> Reply:
     """
@@ -169,6 +171,7 @@ async def conclude(
     everybody.  The client hears of success last of all (RFC 959 5.4).
 
     @param error: what ended the transfer; L{None} if all bytes have moved.
+    @param content: all of an upload, which is still to be stored.
     @param done: the reply for success.
     """
     transfer.isSettled = True
@@ -177,8 +180,7 @@ async def conclude(
             if stream is not None:
                 await stream.finish()
             if target is not None:
-                _refuseFromTheDead(session)
-                await target.commit()
+                await _commit(session, target, content)
         except Exception as problem:
             error = problem
     result = resultOf(error, transfer.interruption)
@@ -203,7 +205,7 @@ async def conclude(
     return replies.INTERNAL_ERROR if result.isOurFault else replies.failure(result.error)
 
 
-def _refuseFromTheDead(session: FTPSession) -> None:
+async def _commit(session: FTPSession, target: IWriteHandle, content: bytes | None) -> None:
     """
     A client program that is killed closes all its connections at once, and its half
     an upload ends like a whole one.  That the control connection has ended too gives
@@ -211,15 +213,21 @@ def _refuseFromTheDead(session: FTPSession) -> None:
 
     @raise PeerGone: it has.
     """
-    if session.channel.hasEnded():
+    isDead = session.channel.hasEnded()
+    if content is not None:
+        if not isDead and IStoresAtOnce(target).storeAtOnce(content):
+            return
+        await target.writeAt(target.position, content)
+    if isDead:
         raise PeerGone("control connection lost")
+    await target.commit()
 
 
 def _report(session: FTPSession, transfer: OngoingTransfer, result: Result) -> None:
     listener, account = session.listener, session.account
     if listener.sink is None or transfer.direction is None or not transfer.isAnnounced:
         return
-    listener.emit(
+    listener.sink.emit(
         TransferEnded(
             session.slot.connection,
             "" if account is None else account.name,

@@ -82,6 +82,11 @@ class Representation(NamedTuple):
         """The type in a word, for the 150 reply."""
         return _TYPES[self.type].upper() if self.isText else "BINARY"
 
+    @property
+    def isStored(self) -> bool:
+        """Are the bytes on the wire just those that are stored, whatever the settings?"""
+        return self.type == "I" and self.mode == "S" and self.structure == "F"
+
     def hasRecords(self, settings: FTPSettings) -> bool:
         """Are ends of records marked?"""
         return self.structure == "R" and settings.records == "marks"

@@ -48,6 +48,7 @@ from filehub.protocols.ftp.wire import Command, Malformed, Reply, encodeReply
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.tls import TLSSession
 from filehub.transfer.tlsearly import EarlyHandshake
+from filehub.views import IAtOnce
 
 #: Commands that may wait their turn.
 MAXIMUM_QUEUED: Final = 64
@@ -98,6 +99,7 @@ class FTPSession:
     _log: Final = Logger()
 
     __slots__ = (
+        "_atOnce",
         "_closing",
         "_ending",
         "_isLost",
@@ -145,6 +147,7 @@ class FTPSession:
         self.data: DataConnections | None = None
         self.reachedAt: str | None = None
         self.transfer: OngoingTransfer | None = None
+        self._atOnce: tuple[IFileSystem, IAtOnce | None] | None = None
         self.tls: TLSSession | None = None
         self.account: IFileAccount | None = None
         self.logout: Any = None
@@ -299,6 +302,14 @@ class FTPSession:
         fileSystem: IFileSystem = self.masked or self.account.fileSystem
         return fileSystem
 
+    @property
+    def atOnce(self) -> IAtOnce | None:
+        """The same, as far as nothing has to be waited for; if they can do that."""
+        fileSystem, known = self.fileSystem, self._atOnce
+        if known is None or known[0] is not fileSystem:
+            known = self._atOnce = fileSystem, IAtOnce(fileSystem, None)
+        return known[1]
+
     async def stat(self, path: VirtualPath) -> FileAttributes:
         """
         The attributes of what C{path} leads to.
@@ -375,7 +386,7 @@ class FTPSession:
         """End the avatar, exactly once, and all that belonged to it."""
         logout, self.logout = self.logout, None
         wasLoggedIn, self.account = self.account is not None, None
-        self.umask, self.masked = 0, None
+        self.umask, self.masked, self._atOnce = 0, None, None
         self.greetedIn = None
         self.forgetPending()
         if self.data is not None:

@@ -14,6 +14,7 @@ from filehub.events import Direction
 from filehub.interfaces import IFileSystem, IRandomAccess, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.atonce import contentAtOnce, sendAtOnce, targetAtOnce
 from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
 from filehub.protocols.ftp.ranges import DOWNLOADS_ONLY, takeRange
 from filehub.protocols.ftp.representation import decoderFor, encoderFor
@@ -63,6 +64,9 @@ async def RETR(session: FTPSession, argument: str) -> Reply:
     if (refusal := _mayTransfer(session, restarts)) is not None:
         return refusal
     representation, settings = session.representation, session.listener.settings
+    content = None if restarts else contentAtOnce(session, account, path)
+    if content is not None:
+        return await sendAtOnce(session, account, path, content)
     transfer = begin(session, "RETR", path, Direction.DOWNLOAD)
     source = stream = limiter = error = None
     try:
@@ -134,13 +138,18 @@ async def _upload(
         return DOWNLOADS_ONLY
     transfer = begin(session, verb, path, Direction.UPLOAD)
     target = stream = limiter = error = None
+    unstored: list[bytes] | None = None
     done = replies.TRANSFER_COMPLETE
     try:
         limiter = account.limits.upload
         if limiter is not None:
             await setAside(limiter, SOMETHING if sizeHint is None else sizeHint)
         fileSystem = session.fileSystem
-        if offset:
+        if limiter is None and disposition is Disposition.REPLACE and not (offset or sizeHint):
+            target = targetAtOnce(session, path)
+        if target is not None:
+            unstored = []
+        elif offset:
             target = await _continue(fileSystem, path, offset, sizeHint)
         elif verb == "STOU":
             transfer.path, target = await _openUnique(session, fileSystem, path, sizeHint)
@@ -161,6 +170,7 @@ async def _upload(
             limiter=limiter,
             progress=transfer.progress,
             marked=partial(_marked, session),
+            unstored=unstored,
         )
         if isinstance(decoder, Decoder) and decoder.suspects:
             # All of it is stored: that is what this descriptor is for (RFC 959 3.4.2).
@@ -169,7 +179,10 @@ async def _upload(
         error = problem
     if limiter is not None:
         release(limiter)
-    return await conclude(session, transfer, error, stream, target=target, done=done)
+    content = b"".join(unstored) if unstored else None
+    return await conclude(
+        session, transfer, error, stream, target=target, content=content, done=done
+    )
 
 
 def _marked(session: FTPSession, marker: str, position: int) -> None:

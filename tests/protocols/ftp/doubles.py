@@ -260,6 +260,12 @@ class Data:
         self.streams.append(stream)
         return stream
 
+    def hasArrived(self) -> bool:
+        return False
+
+    def take(self) -> None:
+        return None
+
     def connect(self) -> None:
         """The client connects."""
         waiting, self._waiting = self._waiting, None

@@ -1,0 +1,114 @@
+"""
+Small files that need no waiting.
+
+A client that fetches thousands of them has connected before it gives its command; the
+file is in memory, and fits into the socket's buffer.  Then all is done before the
+command returns, in the order in which it always is done, and nothing is made that would
+only be needed for waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from filehub.errors import PeerGone
+from filehub.events import Direction, Outcome, TransferEnded
+from filehub.interfaces import IFileAccount, IWriteHandle
+from filehub.paths import VirtualPath
+from filehub.protocols.ftp import replies
+from filehub.protocols.ftp.ongoing import announce, begin, conclude
+from filehub.protocols.ftp.sockoptions import tune
+from filehub.protocols.ftp.wire import Reply
+from filehub.transfer.pump import sendChunks
+
+if TYPE_CHECKING:
+    from filehub.protocols.ftp.session import FTPSession
+
+#: Bytes of a file that is sent at once.
+MOST: Final = 32 * 1024
+
+
+def contentAtOnce(session: FTPSession, account: IFileAccount, path: VirtualPath) -> bytes | None:
+    """
+    A file that can be sent at once, by L{sendAtOnce}.  L{None}: it cannot be, or there is
+    something to be said against it.
+    """
+    data = session.data
+    if data is None or session.tls is not None or not session.representation.isStored:
+        return None
+    files = session.atOnce
+    if files is None or account.limits.download is not None or not data.hasArrived():
+        return None
+    content: bytes | None = files.readAtOnce(path, MOST)
+    return content
+
+
+def targetAtOnce(session: FTPSession, path: VirtualPath) -> IWriteHandle | None:
+    """
+    Where an upload may go, that replaces a file and is not limited, if it can be stored
+    at once.
+    """
+    if session.tls is not None or not session.representation.isStored:
+        return None
+    files = session.atOnce
+    if files is None:
+        return None
+    handle: IWriteHandle | None = files.replaceAtOnce(path)
+    return handle
+
+
+async def sendAtOnce(
+    session: FTPSession, account: IFileAccount, path: VirtualPath, content: bytes
+) -> Reply:
+    """
+    Send what L{contentAtOnce} has found.  A peer that takes it slowly, or is gone, makes
+    a transfer of it like any other.
+    """
+    listener, size = session.listener, len(content)
+    started = listener.deadlines.seconds()
+    stream = session.channels().take()
+    if stream is None:
+        return replies.NO_DATA_CONNECTION
+    text = f"Opening BINARY mode data connection ({size} bytes)."
+    error: Exception | None = None
+    sent = 0
+    try:
+        sent = stream.offer(content)
+        if sent == size:
+            stream.finishLittle()
+    except PeerGone as problem:
+        error = problem
+    if error is None and sent == size:
+        session.send(replies.reply(150, text))
+        if listener.sink is not None:
+            listener.sink.emit(
+                TransferEnded(
+                    session.slot.connection,
+                    account.name,
+                    Direction.DOWNLOAD,
+                    path,
+                    Outcome.COMPLETED,
+                    size,
+                    listener.deadlines.seconds() - started,
+                )
+            )
+        return replies.TRANSFER_COMPLETE
+    if stream.kernelSocket is not None:
+        tune(stream.kernelSocket)
+    transfer = begin(session, "RETR", path, Direction.DOWNLOAD)
+    transfer.progress.nbytes = sent
+    announce(session, transfer, text, size)
+    try:
+        if error is None:
+            await sendChunks(_only(content[sent:]), stream, progress=transfer.progress)
+    except Exception as problem:
+        error = problem
+    return await conclude(session, transfer, error, stream)
+
+
+async def _only(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
+
+
+__all__ = ["MOST", "contentAtOnce", "sendAtOnce", "targetAtOnce"]
