@@ -4,7 +4,7 @@ Blocks that are collected and written, in order, for protocols whose packets are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -38,7 +38,7 @@ class BlockWriter:
         translator: Translator | None = None,
     ) -> None:
         """
-        @param ready: called when there is room again after L{append} said no.
+        @param ready: called when there is room again after L{extend} said no.
         @param published: called when L{finish} has brought the file to its place.
         @param failed: called at most once, instead of the others from then on.
         """
@@ -60,20 +60,28 @@ class BlockWriter:
         self._closed = False
         self.nbytes = 0
 
-    def append(self, payload: bytes) -> bool:
-        """Take a block; whether there is room for another window."""
-        size = len(payload)
-        if self._gate.limited:
-            try:
-                self._gate.spend(size, self.nbytes + size)
-            except FileHubError as error:
-                self._failed(error)
-                return False
-        self._parts.append(payload)
-        self.nbytes += size
-        self._waiting += size
-        if self._waiting + size > WRITE_BATCH and self._work is None:
-            self._write()
+    def extend(self, payloads: Sequence[bytes | memoryview]) -> bool:
+        """
+        Take blocks, all but the last of the same size; whether there is room for
+        another window.  They are copied if their memory could change.
+        """
+        step = max(1, WRITE_BATCH // (len(payloads[0]) or 1))
+        for start in range(0, len(payloads), step):
+            data = b"".join(payloads[start : start + step])
+            size = len(data)
+            if self._gate.limited:
+                try:
+                    self._gate.spend(size, self.nbytes + size)
+                except FileHubError as error:
+                    self._failed(error)
+                    return False
+            if self._waiting + size > WRITE_BATCH and self._waiting and self._work is None:
+                self._write()
+                if self._closed:
+                    return False
+            self._parts.append(data)
+            self.nbytes += size
+            self._waiting += size
         if self._waiting + self._flying >= WRITE_LIMIT or self._gate.shut:
             self._refused = True
             return False

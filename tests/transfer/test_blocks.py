@@ -304,7 +304,7 @@ class WriterTests(SynchronousTestCase):
         content = random.Random(6).randbytes(1_000_003)
         writer = self.writer()
         for start in range(0, len(content), 1000):
-            self.assertTrue(writer.append(content[start : start + 1000]))
+            self.assertTrue(writer.extend((content[start : start + 1000],)))
         writer.finish()
         self.assertEqual(self.published, 1)
         self.close(writer)
@@ -315,14 +315,14 @@ class WriterTests(SynchronousTestCase):
     def test_empty(self) -> None:
         """An empty file is published, too."""
         writer = self.writer()
-        writer.append(b"")
+        writer.extend((b"",))
         writer.finish()
         self.assertEqual((self.published, self.target.story), (1, ["commit"]))
 
     def test_aborted(self) -> None:
         """Without an end it is aborted."""
         writer = self.writer()
-        writer.append(bytes(1000))
+        writer.extend((bytes(1000),))
         self.close(writer)
         self.assertEqual(self.target.story, ["abort"])
         self.assertEqual(self.published, 0)
@@ -332,7 +332,7 @@ class WriterTests(SynchronousTestCase):
         self.target.slow = True
         writer = self.writer()
         taken = 0
-        while writer.append(bytes(1000)):
+        while writer.extend((bytes(1000),)):
             taken += 1000
             self.assertLess(taken, WRITE_LIMIT)
         self.assertEqual(len(self.target.waiting), 1)
@@ -340,15 +340,15 @@ class WriterTests(SynchronousTestCase):
         while self.target.waiting:
             self.target.answer()
         self.assertEqual(self.ready, 1)
-        self.assertTrue(writer.append(bytes(1000)))
+        self.assertTrue(writer.extend((bytes(1000),)))
 
     def test_finishWhileWriting(self) -> None:
         """The end waits for what is being written, and publishes then."""
         self.target.slow = True
         writer = self.writer()
         for _ in range(70):
-            writer.append(b"x" * 1000)
-        writer.append(b"end")
+            writer.extend((b"x" * 1000,))
+        writer.extend((b"end",))
         writer.finish()
         while self.target.waiting:
             self.assertEqual(self.published, 0)
@@ -360,7 +360,7 @@ class WriterTests(SynchronousTestCase):
         """A commit that has begun decides; there is no abort after it."""
         self.target.slow = True
         writer = self.writer()
-        writer.append(b"x")
+        writer.extend((b"x",))
         writer.finish()
         self.target.answer()
         closing = Deferred.fromCoroutine(writer.close())
@@ -373,7 +373,7 @@ class WriterTests(SynchronousTestCase):
         """A write that has begun ends; then it is aborted, never committed."""
         self.target.slow = True
         writer = self.writer()
-        writer.append(b"x")
+        writer.extend((b"x",))
         writer.finish()
         closing = Deferred.fromCoroutine(writer.close())
         self.target.answer()
@@ -384,7 +384,7 @@ class WriterTests(SynchronousTestCase):
         """Storage that is full is told once; closing aborts."""
         self.target.full = True
         writer = self.writer()
-        writer.append(b"x")
+        writer.extend((b"x",))
         writer.finish()
         self.assertIsInstance(self.failures[0], NoSpace)
         self.assertEqual((len(self.failures), self.published), (1, 0))
@@ -396,15 +396,15 @@ class WriterTests(SynchronousTestCase):
         text = b"\r\n\r\0x" * 60_000
         writer = self.writer(translate=True)
         for start in range(0, len(text), 511):
-            writer.append(text[start : start + 511])
-        writer.append(b"\r")
+            writer.extend((text[start : start + 511],))
+        writer.extend((b"\r",))
         writer.finish()
         self.assertEqual(bytes(self.target.content), b"\n\rx" * 60_000 + b"\r")
 
     def test_rate(self) -> None:
         """A rate limit holds the peer up for as long as it says."""
         writer = self.writer(limiter=Slow())
-        self.assertFalse(writer.append(bytes(100)))
+        self.assertFalse(writer.extend((bytes(100),)))
         self.assertEqual(self.ready, 0)
         self.clock.advance(1.0)
         self.assertEqual(self.ready, 1)

@@ -35,6 +35,7 @@ from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.transfer.blocks import BlockReader, TranslatedReader
 from filehub.transfer.blockwriter import BlockWriter
 from filehub.transfer.datagrams import PeerSocket
+from filehub.transfer.windows import Arrivals
 
 #: A client knows whom it asked, so it may repeat its first packet more often than a
 #: server, and it stays only for a moment after the last ACK.
@@ -204,6 +205,12 @@ class Download(Receiver):
             self._acknowledge(now)
         super().packetReceived(packet, now)
         self._moved()
+
+    def windowReceived(self, arrivals: Arrivals, count: int, now: float) -> bool:
+        """Tell of them."""
+        taken = super().windowReceived(arrivals, count, now)
+        self._moved()
+        return taken
 
 
 class Upload(Sender):

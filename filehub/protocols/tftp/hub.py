@@ -10,11 +10,15 @@ the hub lingers: it waits on its queue for the next answer instead of going back
 reactor.  Nobody else may notice that.  So it lingers for a millisecond at the most;
 only if nobody else had work in the turn before, which the processor time shows that
 this thread used meanwhile; and not for a while after an answer that kept it waiting.
+For the same reasons, and as long as it lingers, a port may look again and again whether
+more of a window has come: a peer that has to wake us up for each block takes longer to
+send it.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import select
 import time
 from collections.abc import Callable
@@ -33,6 +37,8 @@ _LINGER: Final = 0.001
 _PROMPT: Final = 0.0001
 #: Turns without lingering after such an answer.
 _DISCOURAGED: Final = 100
+#: How often a port looks for more of a window, half a microsecond to one each.
+_PATIENCE: Final = 100
 #: Processor seconds that a turn of the reactor takes when nobody else is served.
 _IDLE_TURN: Final = 0.00004
 
@@ -71,7 +77,12 @@ class Watcher(Protocol):
 
 @implementer(IReadDescriptor)
 class Hub:
-    """A L{Watcher} that is one reader of a reactor.  Linux."""
+    """
+    A L{Watcher} that is one reader of a reactor.  Linux.
+
+    @ivar patience: how often a descriptor that is being read may look for more; see
+        L{disappointed}.
+    """
 
     _log = Logger()
 
@@ -95,6 +106,12 @@ class Hub:
         self._used = -math.inf
         #: Turns that are still to be made without lingering.
         self._discouraged = 0
+        self.patience = 0
+        #: How much of it there is when lingering; where the peer needs the same
+        #: processor it could not send while we look.
+        self._patience = _PATIENCE if len(os.sched_getaffinity(0)) > 1 else 0
+        #: How often it is still to be denied.
+        self._impatient = 0
         reactor.addReader(self)
 
     def close(self) -> None:
@@ -161,10 +178,19 @@ class Hub:
             events = poll(_LINGER, _TURN)
             if seconds() - served > _PROMPT:
                 self._discouraged = _DISCOURAGED
+            elif self._impatient:
+                self._impatient -= 1
+            elif len(events) == 1:
+                self.patience = self._patience
             self._serve(events)
+            self.patience = 0
             if self._discouraged:
                 break
             served = seconds()
+
+    def disappointed(self) -> None:
+        """Nothing came in spite of all patience; there is none for a while."""
+        self._impatient = _DISCOURAGED
 
     def _serve(self, events: list[tuple[int, int]]) -> None:
         descriptors = self._descriptors

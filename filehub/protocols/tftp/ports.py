@@ -18,9 +18,10 @@ from zope.interface import implementer
 
 from filehub.events import Outcome
 from filehub.protocols.tftp.alarms import Alarms
-from filehub.protocols.tftp.hub import Watcher
+from filehub.protocols.tftp.hub import Hub, Watcher
 from filehub.protocols.tftp.session import Buffer, Session
 from filehub.transfer.datagrams import Datagram, ListeningSocket, PeerSocket
+from filehub.transfer.windows import Arrivals
 
 #: Enough for an ACK and for an ERROR.
 _ANSWER_SIZE = 600
@@ -132,11 +133,14 @@ class OwnPort(Port):
     ) -> None:
         super().__init__(clock, alarms, owner)
         self._watcher = watcher
+        self._hub = watcher if isinstance(watcher, Hub) else None
         self._socket = sock
         self._receive = sock.recv
         self._size = _ANSWER_SIZE
         #: Datagrams that are looked at in one turn.
         self._turn = 1
+        #: Where whole windows are received.
+        self._arrivals: Arrivals | None = None
         #: The kernel told while sending that nobody listens there.
         self._gone = False
         self._writing = False
@@ -147,6 +151,8 @@ class OwnPort(Port):
         # One octet more shows which block is too long.
         self._size = blksize + 5
         self._turn = window
+        if window > 1:
+            self._arrivals = Arrivals(self._socket, blksize, window)
         # The kernel counts more than the payload.
         self._socket.growBuffers(2 * window * (blksize + 1024))
 
@@ -164,11 +170,14 @@ class OwnPort(Port):
         left = self._turn
         now = self._seconds()
         try:
-            while True:
-                session.packetReceived(self._receive(self._size), now)
-                left -= 1
-                if not left or session.asked or session.over:
-                    break
+            if self._arrivals is not None and session.wanted:
+                self._readWindow(self._arrivals, now)
+            else:
+                while True:
+                    session.packetReceived(self._receive(self._size), now)
+                    left -= 1
+                    if not left or session.asked or session.over:
+                        break
         except BlockingIOError:
             pass
         except ConnectionRefusedError:
@@ -180,6 +189,24 @@ class OwnPort(Port):
         if session.proven and not self._proven:
             self._proven = True
             self._owner.proved()
+
+    def _readWindow(self, arrivals: Arrivals, now: float) -> None:
+        """What there is of a window, looked at as a whole if nothing is wrong with it."""
+        session, hub = self.session, self._hub
+        most = min(session.wanted, arrivals.room)
+        patience = 0 if hub is None else hub.patience
+        count, length = arrivals.receive(most, patience)
+        whole = count
+        if length != arrivals.whole:
+            whole -= 1
+        elif patience and count < most and hub is not None:
+            hub.disappointed()
+        done = whole if whole and session.windowReceived(arrivals, whole, now) else 0
+        for index in range(done, count):
+            if session.over:
+                break
+            size = length if index == count - 1 else arrivals.whole
+            session.packetReceived(arrivals.packet(index, size), now)
 
     def doWrite(self) -> None:
         """The kernel's buffer has room again."""

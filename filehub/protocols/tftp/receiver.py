@@ -7,29 +7,33 @@ goes out after each window, for the last block once the target has published it,
 for what is in order when a block is missing: once for each burst that comes after the
 gap.  A block that was there already is confirmed again only if it is from before the
 last ACK, which then was lost: so not sooner than a round trip after that; also once for
-each burst.  While the target cannot take
-more, the ACK waits.  After the last ACK the session stays for a while to repeat it.
+each burst.  A window is confirmed before the target sees it, which has more to do
+with it than the peer has to wait for; when it says that it cannot take more, the next
+ACK waits.  After the last ACK the session stays for a while to repeat it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from filehub.events import Outcome
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.options import Terms
-from filehub.protocols.tftp.session import Link, Session
+from filehub.protocols.tftp.session import Buffer, Link, Session
 from filehub.protocols.tftp.settings import TFTPSettings
+from filehub.transfer.windows import Arrivals
 
 
 class BlockTarget(Protocol):
     """Where blocks go."""
 
-    def append(self, payload: bytes) -> bool:
+    def extend(self, payloads: Sequence[Buffer]) -> bool:
         """
-        Take the next block.  False: take the rest of this window, and no more
-        before the session was told to resume.
+        Take the next blocks; what they are in is used for others afterwards.  False:
+        take another window at the most, and no more before the session was told to
+        resume.
         """
 
     def finish(self) -> None:
@@ -65,7 +69,13 @@ class Receiver(Session):
         self._stale = 0
         #: The ACK on its way was sent once, and nothing has come since.
         self._measuring = False
+        #: The target had room when it was asked last.
+        self._room = True
         self._waiting = False
+        #: With a window of 1: the header of the block that comes next, and the length
+        #: of its packet.
+        self._awaited = b""
+        self._whole = wire.HEADER_LENGTH + terms.blksize
         #: The last block is here; now it is the target's turn.
         self._complete = False
         self._published = False
@@ -74,6 +84,13 @@ class Receiver(Session):
     def blocks(self) -> int:
         """See L{Session.blocks}."""
         return self._expected - 1
+
+    @property
+    def wanted(self) -> int:  # type: ignore[override]
+        """See L{Session}."""
+        if self._complete or self._waiting or self.over:
+            return 0
+        return self._closes + 1 - self._expected
 
     # --- what happens ---------------------------------------------------------------
 
@@ -84,6 +101,9 @@ class Receiver(Session):
 
     def packetReceived(self, packet: bytes, now: float) -> None:
         """DATA or an ERROR; anything else is ignored."""
+        if packet[: wire.HEADER_LENGTH] == self._awaited and len(packet) == self._whole:
+            self._accept((packet[wire.HEADER_LENGTH :],), now)
+            return
         if len(packet) < wire.HEADER_LENGTH or packet[0]:
             return
         kind = packet[1]
@@ -92,6 +112,13 @@ class Receiver(Session):
         elif kind == wire.ERROR and not self._published:
             error = wire.parseError(packet)
             self._finish(Outcome.ABORTED, f"client error {error.code}: {error.message}")
+
+    def windowReceived(self, arrivals: Arrivals, count: int, now: float) -> bool:
+        """See L{Session.windowReceived}."""
+        if not arrivals.headed(wire.blockHeaders(self._numbers(self._expected, count))):
+            return False
+        self._accept(arrivals.blocks[:count], now)
+        return True
 
     def dataReceived(self, number: int, payload: bytes, now: float) -> None:
         """A block."""
@@ -114,12 +141,16 @@ class Receiver(Session):
             # Beyond the window: our silence asks the peer to wait for our storage.
             self.counts.duplicates += 1
             return
-        self._accept(payload, now)
+        if len(payload) == self._blksize:
+            self._accept((payload,), now)
+        else:
+            self._ends(payload, now)
 
     def resume(self, now: float) -> None:
         """The target takes blocks again."""
         if self._waiting and not self.over:
             self._waiting = False
+            self._room = True
             self._progress = now
             self._acknowledge(now)
 
@@ -130,6 +161,7 @@ class Receiver(Session):
         """
         if not self.over:
             self._published = True
+            self._awaited = b""
             self.link.send(wire.encodeAck(self._number(self._expected - 1)))
             # Not over: over means that no packet is answered any more.
             self.due = now + max(2 * self.roundTrip.timeout, self.settings.dally)
@@ -175,9 +207,38 @@ class Receiver(Session):
 
     # --- how it works ---------------------------------------------------------------
 
-    def _accept(self, payload: bytes, now: float) -> None:
-        block = self._expected
-        self._expected = block + 1
+    def _accept(self, payloads: Sequence[Buffer], now: float) -> None:
+        """The next blocks, all of them whole and of the same window."""
+        last = self._advance(len(payloads), now)
+        if last == self._closes and self._room:
+            # First of all: the peer does nothing until it has this.
+            self._acknowledge(now)
+            self._room = self._target.extend(payloads)
+            return
+        self._room = self._target.extend(payloads)
+        if self.over:
+            return
+        if last < self._closes:
+            self.due = now + self.roundTrip.timeout
+        elif self._room:
+            self._acknowledge(now)
+        else:
+            self._waiting = self.asked = True
+            self.due = now + self.settings.stall
+
+    def _ends(self, payload: bytes, now: float) -> None:
+        """The last block."""
+        self._advance(1, now)
+        self._target.extend((payload,))
+        if not self.over:
+            self._complete = self.asked = True
+            self.due = now + self.settings.stall
+            self._target.finish()
+
+    def _advance(self, count: int, now: float) -> int:
+        """So many blocks have come; which is the last one."""
+        last = self._expected + count - 1
+        self._expected = last + 1
         self._progress = now
         if self._measuring:
             self._measuring = False
@@ -185,20 +246,8 @@ class Receiver(Session):
         self.proven = True
         self._gap = self._stale = 0
         self.asked = False
-        room = self._target.append(payload)
-        if self.over:
-            return
-        if len(payload) < self._blksize:
-            self._complete = self.asked = True
-            self.due = now + self.settings.stall
-            self._target.finish()
-        elif block < self._closes:
-            self.due = now + self.roundTrip.timeout
-        elif room:
-            self._acknowledge(now)
-        else:
-            self._waiting = self.asked = True
-            self.due = now + self.settings.stall
+        self._awaited = b""
+        return last
 
     def _outOfOrder(self, block: int, now: float) -> None:
         self.counts.duplicates += 1
@@ -231,6 +280,8 @@ class Receiver(Session):
         self._sentAt = now
         self._measuring = self.asked = True
         self.due = now + self.roundTrip.timeout
+        if self._window == 1:
+            self._awaited = wire.dataHeader(self._number(self._expected))
 
     def _sendFirst(self, now: float) -> None:
         self._copies += 1

@@ -18,6 +18,7 @@ from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.options import Terms
 from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.protocols.tftp.timing import RoundTrip
+from filehub.transfer.windows import Arrivals
 
 Buffer = bytes | memoryview
 
@@ -75,9 +76,11 @@ class Session(ABC):
     @ivar pausing: C{due} is about the next burst, which should not be late.
     @ivar asked: it is the peer's turn; no more packets are to be expected just now.
     @ivar notes: further facts for the record of the transfer.
+    @ivar wanted: blocks that the peer's window still lacks, if any are wanted now.
     """
 
     notes: tuple[tuple[str, str], ...] = ()
+    wanted = 0
 
     #: How far after another duplicate request the first packet is sent again.
     REPEAT_AFTER: Final = 0.02
@@ -116,6 +119,14 @@ class Session(ABC):
     @abstractmethod
     def packetReceived(self, packet: bytes, now: float) -> None:
         """A datagram from the peer."""
+
+    def windowReceived(self, arrivals: Arrivals, count: int, now: float) -> bool:
+        """
+        Several datagrams from the peer, each as long as one with a whole block, and no
+        more than are L{wanted}.  False if they are not the next blocks: then they are
+        to be looked at one by one.
+        """
+        return False
 
     @abstractmethod
     def resume(self, now: float) -> None:

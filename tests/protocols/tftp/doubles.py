@@ -138,6 +138,11 @@ class PeerDouble:
             raise BlockingIOError()
         return self.inbox.pop(0)[:size]
 
+    def recv_into(self, buffer: memoryview) -> int:
+        data = self.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def send(self, packet: bytes) -> None:
         if self.peer in self._network.unreachable:
             raise ConnectionRefusedError()

@@ -149,8 +149,8 @@ class Collected:
         self.receiver: Receiver | None = None
         self.now: Callable[[], float] = lambda: 0.0
 
-    def append(self, payload: bytes) -> bool:
-        self.content += payload
+    def extend(self, payloads: Sequence[Buffer]) -> bool:
+        self.content += b"".join(payloads)
         return True
 
     def finish(self) -> None:

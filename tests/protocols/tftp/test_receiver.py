@@ -4,11 +4,14 @@ The receiving side, move by move.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.events import Outcome
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.receiver import Receiver
+from filehub.protocols.tftp.session import Buffer
 from filehub.protocols.tftp.settings import TFTPSettings
 from tests.protocols.tftp.network import Network, Server, terms
 
@@ -23,8 +26,8 @@ class Target:
         self.room = True
         self.finished = 0
 
-    def append(self, payload: bytes) -> bool:
-        self.blocks.append(payload)
+    def extend(self, payloads: Sequence[Buffer]) -> bool:
+        self.blocks += map(bytes, payloads)
         return self.room
 
     def finish(self) -> None:
