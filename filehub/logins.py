@@ -31,6 +31,18 @@ class LoginPortal(Protocol):
         """See L{twisted.cred.portal.Portal.login}."""
 
 
+class IAddressLogin(Interface):
+    """On portals: a login that takes no Deferred, for who is known by his address only."""
+
+    async def accountAt(connection: ConnectionInfo) -> IFileAccount:
+        """
+        The account that C{login} with an L{IPeerAddress<filehub.credentials.IPeerAddress>}
+        gives; there is nothing to log out of.
+
+        @raise LoginFailed: as C{login} does.
+        """
+
+
 #: What a portal answers with: interface, account, logout.
 Granted = tuple[Any, IFileAccount, Callable[[], Any]]
 

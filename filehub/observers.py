@@ -75,15 +75,31 @@ class Sinks:
     _log = Logger()
 
     def __init__(self, sinks: Iterable[IEventSink]) -> None:
+        """
+        @param sinks: one that has a method C{wants(kind)} is told only events of the
+            classes for which it says yes.
+        """
         self._sinks = tuple(sinks)
+        #: Whom to tell, by class of event.
+        self._tell: dict[type[Event], tuple[Callable[[Event], None], ...]] = {}
 
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
-        for sink in self._sinks:
+        kind = type(event)
+        try:
+            tell = self._tell[kind]
+        except KeyError:
+            tell = self._tell[kind] = tuple(sink.emit for sink in self._sinks if _wants(sink, kind))
+        for each in tell:
             try:
-                sink.emit(event)
+                each(event)
             except Exception:
                 self._log.failure("an event sink failed")
+
+
+def _wants(sink: Any, kind: type[Event]) -> bool:
+    wants = getattr(sink, "wants", None)
+    return wants is None or bool(wants(kind))
 
 
 #: Which events are worth which level.
@@ -129,6 +145,10 @@ class LogSink:
         self._kinds = frozenset(kind for kind, each in _LEVELS.items() if each >= level)
         # Each look at the class makes a new logger.
         self._emit = self.log.emit
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Are events of this class worth the level?"""
+        return kind in self._kinds
 
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
@@ -192,6 +212,10 @@ class TransferLogSink:
         """
         self._file = LineFile(path)
         self._clock = clock
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Is it told what it writes down?"""
+        return issubclass(kind, TransferEnded)
 
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""

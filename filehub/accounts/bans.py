@@ -186,6 +186,10 @@ class Bans:
 
     # --- what is counted
 
+    def wants(self, kind: type[Event]) -> bool:
+        """Does it look at events of this class?"""
+        return issubclass(kind, (ProtocolViolation, SessionEnded))
+
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
         if isinstance(event, ProtocolViolation):

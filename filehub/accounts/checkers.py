@@ -35,6 +35,8 @@ from filehub.networks import addressOf
 
 #: The longest user name that is looked up, bytes.
 MAXIMUM_NAME: Final = 256
+#: Addresses whose account is remembered.
+_REMEMBERED: Final = 4096
 
 
 class CheckOverloaded(UnauthorizedLogin):
@@ -214,17 +216,42 @@ class NetworkChecker:
         """
         self._protocol = protocol
         self._networks: list[NetworkRecord] = []
+        #: Addresses that came lately, and whose account it is.
+        self._found: dict[str, str | None] = {}
         self.replace(networks)
 
     def replace(self, networks: Iterable[NetworkRecord]) -> None:
         """These are the networks from now on."""
         chosen = [each for each in networks if self._protocol in each.protocols]
         self._networks = sorted(chosen, key=lambda each: -each.network.prefixlen)
+        self._found.clear()
+
+    def accountAt(self, host: str) -> str:
+        """
+        Whose account it is.
+
+        @raise UnauthorizedLogin: nobody's.
+        """
+        try:
+            name = self._found[host]
+        except KeyError:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            name = self._found[host] = self._accountOf(host)
+        if name is None:
+            raise UnauthorizedLogin("no network lists this address")
+        return name
+
+    def _accountOf(self, host: str) -> str | None:
+        address = addressOf(host)
+        for each in self._networks:
+            if address is not None and address in each.network:
+                return each.account
+        return None
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker.requestAvatarId}."""
-        address = addressOf(credentials.peer.host)
-        for each in self._networks:
-            if address is not None and address in each.network:
-                return succeed(each.account.encode("utf-8"))
-        return fail(UnauthorizedLogin("no network lists this address"))
+        try:
+            return succeed(self.accountAt(credentials.peer.host).encode("utf-8"))
+        except UnauthorizedLogin as error:
+            return fail(error)

@@ -117,9 +117,27 @@ class FileHubRealm:
         else:
             name = decodeName(avatarId) if isinstance(avatarId, bytes) else avatarId
             record = await self._source.find(name)
+        connection = mind if isinstance(mind, ConnectionInfo) else None
+        account = await self._admit(record, connection, anonymous)
+        for interface in interfaces:
+            avatar = account if interface is IFileAccount else interface(account, None)
+            if avatar is not None:
+                return interface, avatar, _nothingToDo
+        raise TypeError(f"the account {name} provides none of {interfaces}")
+
+    async def accountFor(self, name: str, connection: ConnectionInfo) -> IFileAccount:
+        """
+        The account of this name, for a client that has shown that it is his.
+
+        @raise LoginDenied: there is none, or it may not be used now or like this.
+        """
+        return await self._admit(await self._source.find(name), connection, False)
+
+    async def _admit(
+        self, record: AccountRecord | None, connection: ConnectionInfo | None, anonymous: bool
+    ) -> FileAccount:
         if record is None or not record.enabled:
             raise LoginDenied("no such account")
-        connection = mind if isinstance(mind, ConnectionInfo) else None
         if record.admissions:
             moment = datetime.fromtimestamp(self._now())
             for admission in record.admissions:
@@ -132,7 +150,7 @@ class FileHubRealm:
         home = record.home
         if connection is None or connection.protocol != _STATELESS:
             home = await self._nearestHome(record, view)
-        account = FileAccount(
+        return FileAccount(
             record.name,
             home,
             view.forConnection(record.name, connection, self._sink, self._templates),
@@ -143,11 +161,6 @@ class FileHubRealm:
             record.foreignData,
             record.profile,
         )
-        for interface in interfaces:
-            avatar = account if interface is IFileAccount else interface(account, None)
-            if avatar is not None:
-                return interface, avatar, _nothingToDo
-        raise TypeError(f"the account {name} provides none of {interfaces}")
 
     async def _nearestHome(self, record: AccountRecord, view: AccountView) -> VirtualPath:
         place = record.home

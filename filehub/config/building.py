@@ -18,6 +18,7 @@ from filehub.accounts.checkers import AnonymousChecker, NetworkChecker, Password
 from filehub.accounts.clientcerts import CertificateChecker
 from filehub.accounts.codes import CodeVerifier
 from filehub.accounts.passwords import PasswordVerifier
+from filehub.accounts.peers import PeerPortal
 from filehub.accounts.realm import FileHubRealm
 from filehub.accounts.records import AccountSource, LoginSource
 from filehub.accounts.sources import SourceChain
@@ -46,6 +47,7 @@ from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IStorage
 from filehub.limiting import RateBook
+from filehub.logins import LoginPortal
 from filehub.networks import Networks
 from filehub.observers import CountingSink, LogSink, Sinks, TransferLogSink
 from filehub.paths import VirtualPath
@@ -194,7 +196,7 @@ class _Builder:
             throttleSettings(self._values),
             self._banned,
         )
-        listeners = list(self._listeners(portal))
+        listeners = list(self._listeners(portal, PeerPortal(portal, self._networks, realm)))
         for listener in listeners:
             service.addListener(listener)
         if self._loaded.places:
@@ -294,7 +296,7 @@ class _Builder:
 
     # --- who listens
 
-    def _listeners(self, portal: Any) -> Iterable[Any]:
+    def _listeners(self, portal: Any, peers: LoginPortal) -> Iterable[Any]:
         shared: dict[str, Any] = {
             "sessions": self._registry,
             "sink": self._sink,
@@ -328,7 +330,7 @@ class _Builder:
         for text in values.tftp.listen:
             service = TFTPService(
                 self._reactor,
-                portal,
+                peers,
                 text,
                 self._tftpSettings(),
                 openSocket=None if self._crew is None else self._crew.datagrams(text),

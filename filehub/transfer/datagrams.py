@@ -96,7 +96,7 @@ def isMulticast(host: str) -> bool:
         return False
 
 
-def _allowFragments(sock: socket.socket) -> None:
+def _allowFragments(sock: socket.SocketType) -> None:
     """
     Let routers cut what is too long for a link: lost ICMP messages must not stall a
     boot, and the block size was fitted to the interface already.
@@ -117,6 +117,8 @@ class ListeningSocket:
         """
         sock.setblocking(False)
         self._socket = sock
+        # Each look at the socket's own makes an enumeration's member.
+        self._family = sock.family
         self._ancillarySize = socket.CMSG_SPACE(_pktinfo4.size) + socket.CMSG_SPACE(_pktinfo6.size)
         self._host = plainHost(sock.getsockname()[0])
         self._segmentation = True
@@ -228,7 +230,7 @@ class ListeningSocket:
         @param source: of random numbers; the operating system's if L{None}.
         @raise OSError: no descriptor, or no port is left.
         """
-        family, local, peer = self._socket.family, to.local, to.peer
+        family, local, peer = self._family, to.local, to.peer
         if family == socket.AF_INET6 and plainHost(peer[0]) != peer[0].partition("%")[0]:
             # IPv4 over a socket for both families.
             family, local, peer = socket.AF_INET, plainHost(local), (plainHost(peer[0]), peer[1])
@@ -239,7 +241,10 @@ class ListeningSocket:
         try:
             if large:
                 _allowFragments(sock)
-            bindInside(sock, local, extra, ports, source)
+            if ports is None:
+                sock.bind((local, 0, *extra))
+            else:
+                bindInside(sock, local, extra, ports, source)
             sock.connect(peer)
         except BaseException:
             sock.close()
@@ -248,7 +253,7 @@ class ListeningSocket:
 
     def _replyFrom(self, to: Datagram, segment: int) -> list[tuple[int, int, bytes]]:
         ancillary: list[tuple[int, int, bytes]] = []
-        if self._socket.family == socket.AF_INET6:
+        if self._family == socket.AF_INET6:
             raw = socket.inet_pton(socket.AF_INET6, to.local)
             # The interface matters for link-local addresses only.
             scope = to.interface if raw[:2] == b"\xfe\x80" else 0
@@ -262,9 +267,10 @@ class ListeningSocket:
         return ancillary
 
 
-class PeerSocket(socket.socket):
+class PeerSocket(socket.SocketType):
     """
-    A connected UDP socket.  C{send} and C{recv} are the kernel's own.
+    A connected UDP socket.  C{send} and C{recv} are the kernel's own, and so is all the
+    rest: each small file takes a new one.
     """
 
     segmentation = True
@@ -323,7 +329,7 @@ def _oneByOne(parts: Sequence[Buffer], send: Any) -> int:
 
 
 def bindInside(
-    sock: socket.socket,
+    sock: socket.SocketType,
     host: str,
     extra: tuple[int, ...],
     ports: tuple[int, int] | None,

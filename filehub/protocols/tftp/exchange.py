@@ -5,10 +5,9 @@ One request from login to logout: the session, its port, its file.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from twisted.cred.error import LoginFailed
-from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,6 +18,7 @@ from filehub.credentials import ConnectionInfo, PeerAddress
 from filehub.errors import FileHubError, PermissionDenied
 from filehub.events import Direction, Event, LoginRefused, Outcome, TransferEnded
 from filehub.interfaces import IFileAccount, ISessionSlot
+from filehub.logins import IAddressLogin, LoginPortal, discard
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.tftp import replies, wire
 from filehub.protocols.tftp.groups import Groups
@@ -35,6 +35,7 @@ from filehub.transfer.datagrams import Datagram
 from filehub.transfer.eager import begin
 from filehub.transfer.metering import SOMETHING
 from filehub.transfer.sharing import SharedReads
+from filehub.transfer.smallfile import SmallFile, wholeFile
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder
 
 
@@ -42,7 +43,9 @@ class House(Protocol):
     """What an exchange needs from the service that it runs in."""
 
     clock: IReactorTime
-    portal: Portal
+    portal: LoginPortal
+    #: The same, if it knows who calls by his address and without a Deferred.
+    addresses: IAddressLogin | None
     settings: TFTPSettings
     groups: Groups | None
     naming: Naming
@@ -191,10 +194,14 @@ class Exchange:
 
     async def _prepare(self) -> Session:
         house, slot, request = self._house, self._slot, self.request
-        _, avatar, self._logout = await house.portal.login(
-            PeerAddress(self.connection.peer, self.connection.local), self.connection, IFileAccount
-        )
-        account = cast(IFileAccount, avatar)
+        if house.addresses is not None:
+            account: IFileAccount = await house.addresses.accountAt(self.connection)
+        else:
+            _, account, self._logout = await house.portal.login(
+                PeerAddress(self.connection.peer, self.connection.local),
+                self.connection,
+                IFileAccount,
+            )
         self._account = account
         places = await house.naming.placesOf(
             request.filename, account, self.connection, write=request.write
@@ -224,9 +231,16 @@ class Exchange:
                 self.port, self._close, self._moved = seat, seat.release, lambda: member.nbytes
                 house.listens(self)
                 return member
+        limiter = account.limits.download
+        if octet and limiter is None:
+            whole = wholeFile(handle)
+            if whole is not None:
+                self._close = None
+                await handle.close()
+                return self._send(whole, bounds)
         handle = await house.reads.join(handle, (account.name, self._path))
         self._close = handle.close
-        gate = RateGate(house.clock, account.limits.download)
+        gate = RateGate(house.clock, limiter)
         if gate.limited:
             self._gate = gate
             await gate.expect(handle.attributes.size)
@@ -237,6 +251,15 @@ class Exchange:
         self._close = reader.close
         settings = house.settings.patient(account.limits.stall)
         sender = Sender(port, reader, terms, settings, self.started)
+        self._moved = lambda: sender.nbytes
+        return sender
+
+    def _send(self, whole: bytes, bounds: Bounds) -> Session:
+        """All of the file is here."""
+        terms = negotiate(self.request, bounds, len(whole))
+        port = self.port = self._house.openPort(self.datagram, self, terms.blksize)
+        source = SmallFile(whole, terms.blksize)
+        sender = Sender(port, source, terms, self._house.settings, self.started)
         self._moved = lambda: sender.nbytes
         return sender
 
@@ -343,8 +366,7 @@ class Exchange:
 
     def _release(self, _: object) -> None:
         if self._logout is not None:
-            with self._log.failuresHandled("logging out a TFTP client failed"):
-                self._logout()
+            discard(self._logout)
         if self._slot is not None:
             self._slot.leave(self._reason or "done")
         self._released = True

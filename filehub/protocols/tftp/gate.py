@@ -87,6 +87,8 @@ class RequestGate:
     def proved(self, host: str) -> None:
         """A client has answered: its request is not counted any more."""
         self._total.giveBack()
+        if not self._sources:
+            return
         bucket = self._sources.get(prefixOf(host))
         if bucket is not None:
             bucket.giveBack()

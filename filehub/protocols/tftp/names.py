@@ -92,6 +92,8 @@ class Naming:
         self.settings = settings
         self._seconds = seconds
         self._neighbours = neighbours or Neighbours(seconds)
+        #: Without rules and roots: home, and the path that a name means there.
+        self._plain: dict[bytes, tuple[VirtualPath, tuple[VirtualPath]]] = {}
         #: What rules made of a name, by all that they look at.
         self._rewritten: OrderedDict[tuple[object, ...], str] = OrderedDict()
         #: By account and path: the path in the case that there is; or until when to
@@ -108,13 +110,24 @@ class Naming:
         @raise InvalidName: it cannot be the name of a file.
         """
         settings = self.settings
-        name = decodeName(filename)
         if not settings.rules.rules and not settings.roots:
-            return (self._path(name, account.home),)
+            return self._plainPlaces(filename, account.home)
+        name = decodeName(filename)
         caller = Caller(connection.peer.host, connection.local.host, self._neighbours.find)
         if settings.rules.rules:
             name = await self._rewrite(name, account, caller, "put" if write else "get")
         return self._places(name, account, caller)
+
+    def _plainPlaces(self, filename: bytes, home: VirtualPath) -> tuple[VirtualPath]:
+        # The same names come again and again, of accounts that begin at the same place.
+        known = self._plain.get(filename)
+        if known is not None and known[0] is home:
+            return known[1]
+        places = (self._path(decodeName(filename), home),)
+        if len(self._plain) >= _REMEMBERED:
+            self._plain.clear()
+        self._plain[filename] = home, places
+        return places
 
     def _path(self, name: str, home: VirtualPath) -> VirtualPath:
         if self.settings.case == "lower":

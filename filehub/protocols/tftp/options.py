@@ -10,10 +10,13 @@ option that makes no sense is ignored, never an error.  An empty answer is no an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from filehub.protocols.tftp.wire import DEFAULT_BLKSIZE, MAXIMUM_BLKSIZE, Mode, Request
 
+#: Requests of which it is remembered what was granted.
+_REMEMBERED = 1024
 #: More digits than any size that a file can have.
 _MAXIMUM_DIGITS = 19
 
@@ -101,8 +104,11 @@ def negotiate(request: Request, bounds: Bounds, size: int | None) -> Terms:
     @param size: of a download, the octets that will be sent; L{None} if that is not
         known, or if line ends are converted.
     """
-    if not request.options:
-        return PLAIN
+    return _negotiate(request, bounds, size) if request.options else PLAIN
+
+
+@lru_cache(_REMEMBERED)
+def _negotiate(request: Request, bounds: Bounds, size: int | None) -> Terms:
     # The window is bounded in octets, so the block size comes first, in any order.
     granted = grantedBlksize(request.options, min(bounds.blksize, MAXIMUM_BLKSIZE))
     blksize = granted[1] if granted else DEFAULT_BLKSIZE

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from twisted.application.service import Service
-from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.logger import Logger
@@ -23,6 +21,7 @@ from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded
 from filehub.events import Event
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
+from filehub.logins import IAddressLogin, LoginPortal
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.alarms import Alarms
 from filehub.protocols.tftp.exchange import Exchange
@@ -112,7 +111,7 @@ class TFTPService(Service):
     def __init__(
         self,
         reactor: IReactorFDSet,
-        portal: Portal,
+        portal: LoginPortal,
         listen: str = "udp:6969:interface=127.0.0.1",
         settings: TFTPSettings = DEFAULTS,
         *,
@@ -130,6 +129,7 @@ class TFTPService(Service):
         """
         self.clock = IReactorTime(reactor)
         self.portal = portal
+        self.addresses: IAddressLogin | None = IAddressLogin(portal, None)
         self.settings = settings
         self.reads = SharedReads(self.clock.seconds)
         self._reactor = reactor
@@ -146,7 +146,7 @@ class TFTPService(Service):
         self._unproven: dict[Key, Exchange] = {}
         #: Those whose client has not answered because it only listens.
         self._listening: set[Key] = set()
-        self._clients: Counter[str] = Counter()
+        self._clients: dict[str, int] = {}
         self._all: set[Exchange] = set()
         self._gate = self._newGate()
         self.naming = Naming(settings.names, self.clock.seconds)
@@ -275,8 +275,9 @@ class TFTPService(Service):
 
     def _hasRoom(self, host: str) -> bool:
         settings = self.settings
-        if not isLoopback(host) and self._clients[host] >= settings.maximumTransfersPerClient:
-            return False
+        if self._clients.get(host, 0) >= settings.maximumTransfersPerClient:
+            if not isLoopback(host):
+                return False
         if not self._gate.admit(host, self.clock.seconds()):
             return False
         if (
@@ -316,7 +317,7 @@ class TFTPService(Service):
         exchange = Exchange(self, key, datagram, request, connection, slot)
         self._exchanges[key] = self._unproven[key] = exchange
         self._all.add(exchange)
-        self._clients[peer.host] += 1
+        self._clients[peer.host] = self._clients.get(peer.host, 0) + 1
         exchange.start()
 
     def _drop(self, exchange: Exchange, reason: str) -> None:
@@ -408,8 +409,10 @@ class TFTPService(Service):
             self._unproven.pop(exchange.key, None)
             self._listening.discard(exchange.key)
         host = exchange.connection.peer.host
-        self._clients[host] -= 1
-        if not self._clients[host]:
+        left = self._clients[host] - 1
+        if left:
+            self._clients[host] = left
+        else:
             del self._clients[host]
 
     def _sweep(self) -> None:

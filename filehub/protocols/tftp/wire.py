@@ -12,6 +12,7 @@ import enum
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -34,6 +35,8 @@ MAXIMUM_PACKET: Final = MAXIMUM_BLKSIZE + HEADER_LENGTH
 MAXIMUM_REQUEST: Final = 1500
 #: More options than exist are not looked at.
 MAXIMUM_OPTIONS: Final = 16
+#: Requests of which it is remembered what they say.
+_REMEMBERED: Final = 1024
 #: An ERROR that we send is never longer than this in all.
 MAXIMUM_ERROR: Final = 128
 
@@ -63,6 +66,9 @@ class Mode(enum.Enum):
     NETASCII = "netascii"
     #: Obsolete since RFC 1350 and always refused.
     MAIL = "mail"
+
+    # Each is one object; Enum's own way to hash it takes a call of a function.
+    __hash__ = object.__hash__
 
 
 class Request(NamedTuple):
@@ -104,6 +110,7 @@ def opcode(packet: bytes) -> int:
     return packet[0] << 8 | packet[1] if len(packet) >= 2 else 0
 
 
+@lru_cache(_REMEMBERED)
 def parseRequest(packet: bytes) -> Request | None:
     """
     What an RRQ or WRQ asks for; L{None} if it is no request at all: another opcode,
