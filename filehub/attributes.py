@@ -7,6 +7,8 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from filehub.paths import VirtualPath
+
 
 class FileType(enum.Enum):
     """The kinds of directory entry that clients are told apart."""
@@ -94,13 +96,32 @@ class Disposition(enum.Enum):
     APPEND = "is continued at its end"
 
 
+class QuotaUsage(NamedTuple):
+    """
+    How far the quota of a directory is used, with what is set aside for uploads.
+
+    @ivar path: the directory, or what of it can be told.
+    @ivar maximumBytes: L{None} for any number.
+    @ivar nfiles: names, of files, directories and links.
+    @ivar maximumFiles: L{None} for any number.
+    """
+
+    path: VirtualPath
+    nbytes: int
+    maximumBytes: int | None
+    nfiles: int
+    maximumFiles: int | None
+
+
 class SpaceUsage(NamedTuple):
     """
     Room on a storage.
 
     @ivar free: bytes that this account could still write.
     @ivar total: bytes in all, or L{None} where that means nothing.
+    @ivar quotas: all that hold there.
     """
 
     free: int
     total: int | None
+    quotas: tuple[QuotaUsage, ...] = ()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from zope.interface import Attribute, Interface
 
-from filehub.attributes import SpaceUsage
+from filehub.attributes import QuotaUsage, SpaceUsage
 from filehub.paths import VirtualPath
 from filehub.periods import Period
 
@@ -144,6 +144,9 @@ class IUsageLedger(Interface):
 
     def room(path: VirtualPath) -> SpaceUsage | None:
         """What the narrowest quota leaves in this directory; L{None} without any."""
+
+    def usages(path: VirtualPath) -> tuple[QuotaUsage, ...]:
+        """All quotas that hold in this directory."""
 
     def partsOf(path: VirtualPath) -> Mapping[str, int]:
         """Sizes of what broken uploads left for this name, by account."""

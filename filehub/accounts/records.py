@@ -19,6 +19,7 @@ from filehub.credentials import ConnectionInfo
 from filehub.interfaces import IRateLimiter, ISessionLimits
 from filehub.networks import Networks
 from filehub.paths import ROOT, VirtualPath
+from filehub.usage import Quota, Scope, TransferQuota
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -90,6 +91,8 @@ class AccountRecord:
     @ivar homeMode: the bits of its home, if that is made at the first login; L{None}:
         it is not.
     @ivar admissions: its own and its groups' restrictions; all have to be met.
+    @ivar quota: of its home, if the server's own settings do not know of it.
+    @ivar transferQuotas: likewise, of itself and its groups.
     @ivar store: where it came from, if a better hash of its password can be kept there.
     """
 
@@ -111,6 +114,8 @@ class AccountRecord:
     homeMode: int | None = None
     limits: AccountLimits = NO_LIMITS
     enabled: bool = True
+    quota: Quota | None = None
+    transferQuotas: Mapping[Scope, TransferQuota] | None = None
     store: PasswordStore | None = field(default=None, compare=False, repr=False)
 
 

@@ -199,7 +199,20 @@ class RootedFileSystem:
 
     async def space(self, path: VirtualPath) -> SpaceUsage:
         """See L{ISpaceUsage.space}."""
-        return await self._told(ISpaceUsage(self._inner).space(await self._inside(path)))
+        room = await self._told(ISpaceUsage(self._inner).space(await self._inside(path)))
+        if not room.quotas:
+            return room
+        # Of what lies above only that it holds is told.
+        return room._replace(
+            quotas=tuple(
+                each._replace(
+                    path=each.path.relativeTo(self._root)
+                    if each.path.isWithin(self._root)
+                    else ROOT
+                )
+                for each in room.quotas
+            )
+        )
 
     async def copy(self, source: VirtualPath, target: VirtualPath, *, replace: bool) -> None:
         """See L{IServerSideCopy.copy}."""

@@ -37,6 +37,17 @@ _DATABASE: Final = click.option(
     metavar="FILE|URL",
     help="An SQLite file, or postgresql://...; $FILEHUB_DATABASE.",
 )
+#: Settings that have options of their own.
+_QUOTAS: Final = {
+    "quota": ("BYTES", "What may lie below the home; empty to remove, as for the next ones."),
+    "quota_files": ("NUMBER", "Files, directories and links below it."),
+    "upload_quota": ("BYTES", "What may be uploaded within a period."),
+    "download_quota": ("BYTES", "What may be downloaded within a period."),
+    "transfer_quota": ("BYTES", "Both together."),
+    "upload_quota_files": ("NUMBER", "Files uploaded within a period."),
+    "download_quota_files": ("NUMBER", "Files downloaded within a period."),
+    "quota_period": ("hour|day|week|month", "How long a period is."),
+}
 #: Kept in columns of their own.
 _APART: Final = frozenset(("name", "password"))
 
@@ -105,14 +116,26 @@ def _checked(model: type[User] | type[Group], name: str, settings: Mapping[str, 
 def _changes(command: Callable[..., None]) -> Callable[..., None]:
     """The options with which settings are given."""
     options = (
+        *(
+            click.option(f"--{key.replace('_', '-')}", key, metavar=metavar, help=text)
+            for key, (metavar, text) in _QUOTAS.items()
+        ),
         click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE",
                      help="A setting as in the configuration file; KEY= removes it."),
         click.option("--rule", "rules", multiple=True, metavar="PATH=LETTERS",
                      help="What may be done below PATH, in letters of elradfmwMT."),
     )  # fmt: skip
+
+    @wraps(command)
+    def given(*arguments: Any, assignments: tuple[str, ...], **given: Any) -> None:
+        quotas = {key: given.pop(key) for key in _QUOTAS}
+        assigned = tuple(f"{key}={value}" for key, value in quotas.items() if value is not None)
+        command(*arguments, assignments=assignments + assigned, **given)
+
+    changed: Callable[..., None] = given
     for option in reversed(options):
-        command = option(command)
-    return command
+        changed = option(changed)
+    return changed
 
 
 def _passwordOptions(command: Callable[..., None]) -> Callable[..., None]:

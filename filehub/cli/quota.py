@@ -4,6 +4,7 @@ C{filehub quota}: how much is used, and whether that is true.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +17,18 @@ from rich.table import Table
 from rich.text import Text
 
 from filehub.cli.configured import configurationOption
+from filehub.config.limits import transferSettings
 from filehub.config.loading import loadConfiguration
-from filehub.config.quotas import ownersIn, quotasOf
+from filehub.config.quotas import countsAnything, ownersIn, quotasOf
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError, FileHubError
-from filehub.paths import VirtualPath
+from filehub.paths import ROOT, VirtualPath
+from filehub.periods import formatMoment
+from filehub.state.brought import BroughtQuotas, BroughtRecords
 from filehub.state.database import StateDatabase
 from filehub.state.records import FILE_NAME, SCHEMA, PartName, UsageRecords, UsageRow
-from filehub.usage import Quota
+from filehub.state.transferrecords import TransferRecords, TransferRow
+from filehub.usage import Quota, Scope
 from filehub.vfs.local import LocalTree
 from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.workers import ImmediateWorkers
@@ -41,21 +46,90 @@ def quota() -> None:
 def show(file: Path) -> None:
     """
     What the server has written down: some seconds old while it runs.
+
+    Of what is moved, the second figure is what a crash now would leave.
     """
     with _books(file) as books:
-        table = Table("path", "bytes", "quota", "files", "quota", "", show_edge=False)
-        for path, limit in sorted(books.quotas.items(), key=lambda each: each[0].segments):
-            row = books.rows.get(path)
-            cells = [
-                str(path),
-                "?" if row is None else str(row.nbytes),
-                _limit(limit.nbytes),
-                "?" if row is None else str(row.nfiles),
-                _limit(limit.nfiles),
-                "" if row is not None and row.exact else "changing" if row else "not counted yet",
-            ]
+        console = Console(highlight=False)
+        if books.quotas:
+            console.print(_stored(books))
+        if books.moved:
+            if books.quotas:
+                console.print()
+            console.print(_transfers(books))
+
+
+def _stored(books: _Books) -> Table:
+    table = Table("path", "bytes", "quota", "files", "quota", "", show_edge=False)
+    for path, limit in sorted(books.quotas.items(), key=lambda each: each[0].segments):
+        row = books.rows.get(path)
+        cells = [
+            str(path),
+            "?" if row is None else str(row.nbytes),
+            _limit(limit.nbytes),
+            "?" if row is None else str(row.nfiles),
+            _limit(limit.nfiles),
+            "" if row is not None and row.exact else "changing" if row else "not counted yet",
+        ]
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _transfers(books: _Books) -> Table:
+    table = Table("transfers of", "", "used", "quota", "period", "ends", show_edge=False)
+    settings = transferSettings(books.values)
+    for row in books.moved:
+        quota, used, booked = settings.quotaOf(row.scope), row.used, row.booked
+        ends = formatMoment(row.period.endOf(row.begin))
+        lines = (
+            ("uploaded", used[0], booked[0], quota.upload),
+            ("downloaded", used[1], booked[1], quota.download),
+            ("both", used[0] + used[1], booked[0] + booked[1], quota.both),
+            ("files uploaded", used[2], booked[2], quota.uploadFiles),
+            ("files downloaded", used[3], booked[3], quota.downloadFiles),
+        )
+        name = str(row.scope)
+        for what, figure, most, limit in lines:
+            if not (figure or most or limit is not None) or (what == "both" and limit is None):
+                continue
+            shown = str(figure) if figure == most else f"{figure} ({most})"
+            cells = [name, what, shown, _limit(limit), row.period.value, ends]
             table.add_row(*(Text(cell) for cell in cells))
-        Console(highlight=False).print(table)
+            name = ""
+    return table
+
+
+@quota.command()
+@configurationOption
+@click.argument("scopes", nargs=-1, required=True, metavar="SCOPE...")
+def reset(file: Path, scopes: tuple[str, ...]) -> None:
+    """
+    Let transfer quotas begin again, now rather than with the next period.
+
+    SCOPE is "user NAME", "group NAME" or "server".  A server that runs does it within
+    seconds.  What a user's source said of the quota of his home is forgotten too, until he
+    logs in again.
+    """
+    with _books(file) as books:
+        wanted = [_scope(each) for each in scopes]
+        records = books.transfers
+        if records.database.isServed():
+            records.want(wanted)
+            click.echo("the server begins again")
+        else:
+            records.forget(wanted)
+            brought = BroughtRecords(records.database)
+            for scope in wanted:
+                if scope.level == "user":
+                    _now(brought.write(scope.name, ROOT, Quota()))
+            click.echo("begun again")
+
+
+def _scope(text: str) -> Scope:
+    level, _, name = text.partition(" ")
+    if level not in ("user", "group", "server") or (level == "server") == bool(name):
+        raise ConfigurationError(f'found {text!r}, expected "user NAME", "group NAME" or "server"')
+    return Scope(level, name)
 
 
 @quota.command()
@@ -97,12 +171,15 @@ def _limit(value: int | None) -> str:
 class _Books:
     """
     @ivar rows: what is written down, by path.
+    @ivar moved: what is written down of transfer quotas that have not ended.
     @ivar parts: known parts of broken uploads.
     """
 
     values: Configuration
     quotas: dict[VirtualPath, Quota]
     records: UsageRecords
+    transfers: TransferRecords
+    moved: list[TransferRow]
     rows: dict[VirtualPath, UsageRow]
     parts: dict[PartName, int | None]
     measure: MountedMeasure
@@ -138,8 +215,7 @@ def _books(file: Path) -> Iterator[_Books]:
     """
     try:
         values = loadConfiguration(file).values
-        quotas = quotasOf(values)
-        if not quotas:
+        if not (countsAnything(values) or values.source):
             raise ConfigurationError(f"{file}: there are no quotas")
         if values.server.state is None:
             raise ConfigurationError(f"{file}: no [server] state, so nothing is written down")
@@ -154,7 +230,15 @@ def _books(file: Path) -> Iterator[_Books]:
             records = UsageRecords(database)
             rows, parts = records.load()
             known = {row.path: row for row in rows}
-            yield _Books(values, quotas, records, known, dict(parts), MountedMeasure(trees))
+            quotas = quotasOf(values)
+            if values.source:
+                brought = BroughtQuotas(BroughtRecords(database), lambda _: None)
+                brought.load()
+                quotas = brought.quotas(quotas)
+            transfers = TransferRecords(database)
+            moved = [row for row in transfers.load() if row.period.endOf(row.begin) > time.time()]
+            measure = MountedMeasure(trees)
+            yield _Books(values, quotas, records, transfers, moved, known, dict(parts), measure)
         finally:
             database.closeNow()
             for tree in trees.values():

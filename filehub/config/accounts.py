@@ -22,9 +22,11 @@ from filehub.accounts.records import (
 from filehub.config.homes import homeOf
 from filehub.config.loading import LoadedConfiguration, ruleOrigins
 from filehub.config.owners import ownershipOf
+from filehub.config.quotas import isShared, quotaOfHome
 from filehub.config.schema import Admitted, Configuration, Group, Restricted, Rule, User
 from filehub.config.sources import Source
 from filehub.errors import ConfigurationError
+from filehub.usage import Scope
 
 #: Of homes that are made.
 USUAL_HOME_MODE: Final = 0o755
@@ -105,7 +107,15 @@ class AccountBuilder:
         limits = replace(
             record.limits, downloadRate=user.download_rate, uploadRate=user.upload_rate
         )
-        return replace(record, limits=limits)
+        transfers = {Scope("user", user.name): user.transfers}
+        transfers |= {Scope("group", each.name): each.transfers for each in groups}
+        values = self._loaded.values
+        return replace(
+            record,
+            limits=limits,
+            quota=quotaOfHome(user, groups, values.limits, shared=isShared(record.home, values)),
+            transferQuotas=transfers,
+        )
 
     def _record(
         self,

@@ -19,7 +19,7 @@ from filehub.accounts.clientcerts import CertificateChecker
 from filehub.accounts.codes import CodeVerifier
 from filehub.accounts.passwords import PasswordVerifier
 from filehub.accounts.peers import PeerPortal
-from filehub.accounts.realm import FileHubRealm
+from filehub.accounts.realm import FileHubRealm, Limiting
 from filehub.accounts.records import AccountSource, LoginSource
 from filehub.accounts.sources import SourceChain
 from filehub.accounts.throttle import ThrottledPortal
@@ -37,7 +37,7 @@ from filehub.config.limits import (
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.owners import OwnersService
-from filehub.config.quotas import UsageService, countsAnything
+from filehub.config.quotas import UsageService, countsAnything, withoutCounting
 from filehub.config.reloading import Reloadable, ReloadingService
 from filehub.config.sources import buildSource
 from filehub.config.storages import namesOf, openStorage
@@ -107,6 +107,7 @@ class _Builder:
         self._rates = RateBook(reactor, rateSettings(self._values), share=share)
         self._networks = NetworkChecker(networkRecords(self._values), "tftp")
         self._usage: UsageService | None = None
+        self._limiting: Limiting = self._rates.limitsFor
         self._closeSources: list[Callable[[], None]] = []
         # Read now, while root may, and from where the operator looks at the files.
         self._certificates = certificatesFor(self._values)
@@ -179,12 +180,13 @@ class _Builder:
         stored = SourceChain([file, *(each.stored for each in sources if each.stored is not None)])
         logins = [each.login for each in sources if each.login is not None]
         table = SourceChain([stored], logins)
+        claims = self._claims(service, storages)
         realm = FileHubRealm(
             table,
             storages,
             sink=self._sink,
-            claims=self._claims(service, storages),
-            limiting=self._rates.limitsFor,
+            claims=claims,
+            limiting=self._limiting,
             templates=self._templates(),
             naming=namesOf(self._values),
         )
@@ -249,11 +251,16 @@ class _Builder:
     ) -> Claims | None:
         """Who counts what is stored, if there are quotas; and what is moved."""
         if not countsAnything(self._values):
-            return None
+            if not self._values.source:
+                return None
+            if self._crew is not None:
+                self._limiting = withoutCounting(self._limiting)
+                return None
         state = self._values.server.state
         usage = self._usage = UsageService(self._reactor, state, storages, self._values)
         usage.setServiceParent(service)  # type: ignore[no-untyped-call]
         self._rates.transfers = usage.transfers
+        self._limiting = usage.limiting(self._limiting)
         return usage.claims
 
     def _closeUsage(self) -> Deferred[None] | None:

@@ -14,14 +14,17 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from filehub.accounts.records import ANONYMOUS_NAME
+from filehub.accounts.realm import Limiting
+from filehub.accounts.records import ANONYMOUS_NAME, AccountRecord
 from filehub.config.homes import homeOf
 from filehub.config.limits import transferSettings
 from filehub.config.schema import Configuration, Group, Limits, User
 from filehub.config.values import Stored
+from filehub.credentials import ConnectionInfo
 from filehub.errors import ConfigurationError, FileHubError
-from filehub.interfaces import IStorage
+from filehub.interfaces import ISessionLimits, IStorage
 from filehub.paths import ROOT, VirtualPath
+from filehub.state.brought import BroughtQuotas, BroughtRecords, smallest
 from filehub.state.database import StateDatabase
 from filehub.state.ledger import UsageLedger
 from filehub.state.records import FILE_NAME, SCHEMA, UsageRecords
@@ -40,6 +43,8 @@ PARTS: Final = 600.0
 #: Seconds between looks at what C{filehub quota check --repair} asks for.
 REQUESTS: Final = 2.0
 
+_log: Final = Logger()
+
 
 def quotasOf(values: Configuration) -> dict[VirtualPath, Quota]:
     """
@@ -49,10 +54,7 @@ def quotasOf(values: Configuration) -> dict[VirtualPath, Quota]:
     """
     found: dict[VirtualPath, Quota] = {}
     for path, quota in _each(values):
-        known = found.get(path, Quota())
-        found[path] = Quota(
-            _smaller(known.nbytes, quota.nbytes), _smaller(known.nfiles, quota.nfiles)
-        )
+        found[path] = smallest(found.get(path, Quota()), quota)
     return found
 
 
@@ -60,17 +62,21 @@ def _each(values: Configuration) -> Iterator[tuple[VirtualPath, Quota]]:
     for mount in values.mount:
         if mount.quota is not None or mount.quota_files is not None:
             yield mount.path, Quota(mount.quota, mount.quota_files)
-    points = {ROOT, *(mount.path for mount in values.mount)}
     groups = {group.name: group for group in values.group}
     for user in values.user:
         mine = [groups[name] for name in user.groups]
         home = homeOf(user, mine)
-        quota = _ofHome(user, mine, values.limits, shared=home in points)
+        quota = quotaOfHome(user, mine, values.limits, shared=isShared(home, values))
         if quota != Quota():
             yield home, quota
 
 
-def _ofHome(user: User, groups: Iterable[Group], limits: Limits, *, shared: bool) -> Quota:
+def isShared(home: VirtualPath, values: Configuration) -> bool:
+    """Is it a mount point?"""
+    return home == ROOT or any(mount.path == home for mount in values.mount)
+
+
+def quotaOfHome(user: User, groups: Iterable[Group], limits: Limits, *, shared: bool) -> Quota:
     """
     What may lie in a user's home.
 
@@ -86,13 +92,30 @@ def _ofHome(user: User, groups: Iterable[Group], limits: Limits, *, shared: bool
     )
 
 
-def _smaller(one: int | None, other: int | None) -> int | None:
-    return other if one is None else one if other is None else min(one, other)
-
-
 def countsAnything(values: Configuration) -> bool:
     """Is there any quota, of what is stored or of what is moved?"""
     return bool(quotasOf(values)) or transferSettings(values).isLimited
+
+
+def withoutCounting(limits: Limiting) -> Limiting:
+    """For servers where nobody counts: say so, if an account brings a quota along."""
+    said = False
+
+    def noting(record: AccountRecord, connection: ConnectionInfo | None) -> ISessionLimits:
+        nonlocal said
+        transfers = record.transferQuotas or {}
+        if not said and (
+            record.quota not in (None, Quota())
+            or any(each.isLimited for each in transfers.values())
+        ):
+            said = True
+            _log.warn(
+                "{account}: its quota is not kept, which takes server.workers = 1",
+                account=record.name,
+            )
+        return limits(record, connection)
+
+    return noting
 
 
 def ownersIn(values: Configuration) -> set[str]:
@@ -131,12 +154,13 @@ class UsageService(Service):
         self.transfers = TransferLedger(
             reactor, TransferRecords(self._database), transferSettings(values)
         )
-        self.claims = Claims(self.ledger) if self._quotas else None
+        self._brought = BroughtQuotas(BroughtRecords(self._database), self._saidOf)
+        self._mayBring = bool(values.source)
+        self.claims = Claims(self.ledger) if self._quotas or self._mayBring else None
         self._opened = False
         self._loops = [
             (LoopingCall(self._refresh), PARTS),
-            (LoopingCall(lambda: self._try(self.ledger.obey())), REQUESTS),
-            (LoopingCall(lambda: self._try(self.transfers.obey())), REQUESTS),
+            (LoopingCall(lambda: self._try(self._obey())), REQUESTS),
         ]
         for loop, _ in self._loops:
             loop.clock = reactor
@@ -150,7 +174,9 @@ class UsageService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         try:
             self._database.open()
-            self.ledger.load(self._quotas)
+            if self._mayBring:
+                self._brought.load()
+            self.ledger.load(self._brought.quotas(self._quotas))
             self.transfers.load()
         except FileHubError as error:
             self._database.closeNow()
@@ -166,15 +192,43 @@ class UsageService(Service):
         if self.claims is None and quotas:
             self._log.warn("the first quota takes effect when the server starts again")
             quotas = {}
-        for path in self._quotas.keys() - quotas.keys():
-            self.ledger.setQuota(path, Quota())
-        for path, quota in quotas.items():
-            self.ledger.setQuota(path, quota)
+        changed = self._quotas.keys() | quotas.keys()
         self._quotas = quotas
+        for path in changed:
+            self.ledger.setQuota(path, self._brought.quotaOf(path, quotas.get(path)))
         self.transfers.configure(transferSettings(values))
         self.ledger.owners |= ownersIn(values)
         if self._opened:
             self.ledger.start()
+
+    def limiting(self, limits: Limiting) -> Limiting:
+        """
+        Say what a session may use, and note the quotas that its account brings along.
+
+        @param limits: who says the first.
+        """
+
+        def noting(record: AccountRecord, connection: ConnectionInfo | None) -> ISessionLimits:
+            if record.quota is not None:
+                self.ledger.owners.add(record.name)
+                self._brought.bring(record.name, record.home, record.quota)
+            if record.transferQuotas is not None:
+                self.transfers.bring(record.transferQuotas)
+            return limits(record, connection)
+
+        return noting
+
+    def _saidOf(self, path: VirtualPath) -> None:
+        self.ledger.setQuota(path, self._brought.quotaOf(path, self._quotas.get(path)))
+        if self._opened:
+            self.ledger.count(path)
+
+    async def _obey(self) -> None:
+        """Do what somebody outside has asked for."""
+        await self.ledger.obey()
+        for scope in await self.transfers.obey():
+            if scope.level == "user":
+                self._brought.forget(scope.name)
 
     def stopService(self) -> None:
         """Sessions that still end are counted."""
@@ -212,4 +266,12 @@ class UsageService(Service):
         await self._workers.stop()
 
 
-__all__ = ["UsageService", "countsAnything", "ownersIn", "quotasOf"]
+__all__ = [
+    "UsageService",
+    "countsAnything",
+    "isShared",
+    "ownersIn",
+    "quotaOfHome",
+    "quotasOf",
+    "withoutCounting",
+]

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from filehub.attributes import SpaceUsage
+from filehub.attributes import QuotaUsage, SpaceUsage
 from filehub.errors import Busy, FileHubError
 from filehub.paths import VirtualPath
 from filehub.state.records import PartName, UsageRecords, UsageRow
@@ -66,6 +66,8 @@ class UsageLedger:
         self._records = records
         self._measuring = measuring
         self._roots: dict[tuple[str, ...], Root] = {}
+        #: Those directories and all above them.
+        self._divided: set[tuple[str, ...]] = set()
         self._open: set[Reservation] = set()
         self._parts: dict[VirtualPath, dict[str, int]] = {}
         self._changedParts: set[PartName] = set()
@@ -104,6 +106,8 @@ class UsageLedger:
         root = self._roots.get(path.segments)
         if root is None:
             root = self._roots[path.segments] = Root(path)
+            for end in range(len(path.segments) + 1):
+                self._divided.add(path.segments[:end])
         root.quota = quota
 
     def start(self) -> None:
@@ -111,6 +115,12 @@ class UsageLedger:
         for root in self._roots.values():
             if not root.known:
                 self._count(root)
+
+    def count(self, path: VirtualPath) -> None:
+        """The same for one directory."""
+        root = self._roots.get(path.segments)
+        if root is not None and not root.known:
+            self._count(root)
 
     @property
     def roots(self) -> list[Root]:
@@ -134,7 +144,7 @@ class UsageLedger:
 
     def divides(self, path: VirtualPath) -> bool:
         """See L{IUsageLedger.divides}."""
-        return any(root.path.isWithin(path) for root in self._roots.values())
+        return path.segments in self._divided
 
     def room(self, path: VirtualPath) -> SpaceUsage | None:
         """See L{IUsageLedger.room}."""
@@ -146,6 +156,20 @@ class UsageLedger:
                 if narrowest is None or free < narrowest.free:
                     narrowest = SpaceUsage(free, total)
         return narrowest
+
+    def usages(self, path: VirtualPath) -> tuple[QuotaUsage, ...]:
+        """See L{IUsageLedger.usages}."""
+        return tuple(
+            QuotaUsage(
+                root.path,
+                root.nbytes + root.heldBytes,
+                root.quota.nbytes,
+                root.nfiles + root.heldFiles,
+                root.quota.nfiles,
+            )
+            for root in self._above(path.segments, len(path.segments))
+            if root.quota != Quota()
+        )
 
     # --- parts of broken uploads
 

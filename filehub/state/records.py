@@ -32,8 +32,8 @@ SCHEMA: Final = (
         booked_uploads INTEGER NOT NULL, booked_downloads INTEGER NOT NULL,
         PRIMARY KEY (level, name)) WITHOUT ROWID;
     CREATE TABLE restart (level TEXT, name BLOB, PRIMARY KEY (level, name)) WITHOUT ROWID;
-    CREATE TABLE brought (path BLOB, owner BLOB, bytes INTEGER, files INTEGER,
-        PRIMARY KEY (path, owner)) WITHOUT ROWID
+    CREATE TABLE brought (owner BLOB PRIMARY KEY, path BLOB NOT NULL,
+        bytes INTEGER, files INTEGER) WITHOUT ROWID
     """,
 )
 

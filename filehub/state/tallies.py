@@ -131,10 +131,10 @@ class Tally:
 
     def refuse(self, direction: int) -> QuotaExceeded:
         """What a transfer is told for which there is nothing left."""
-        verb = "upload" if direction == UPLOAD else "download"
-        return QuotaExceeded(
-            None, f"{verb} quota exceeded, it begins again at {formatMoment(self.end)}"
-        )
+        again = formatMoment(self.end)
+        if direction == UPLOAD:
+            return QuotaExceeded(None, f"upload quota exceeded, it begins again at {again}")
+        return QuotaExceeded(None, f"download quota exceeded, it begins again at {again}")
 
     def leftFiles(self, direction: int) -> int | None:
         """Files that may be moved still; L{None} for any number."""

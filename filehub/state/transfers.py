@@ -57,6 +57,28 @@ class TransferSettings:
         quotas = (self.server, self.user, *self.groups.values(), *self.users.values())
         return any(each.isLimited for each in quotas)
 
+    def quotaOf(self, scope: Scope, brought: TransferQuota | None = None) -> TransferQuota:
+        """
+        What holds.
+
+        @param brought: what an account from elsewhere has said.
+        """
+        if scope.level == "server":
+            return self.server
+        if scope.level == "group":
+            return brought or self.groups.get(scope.name, _NONE)
+        own = self.users.get(scope.name) or brought or _NONE
+        # Each limit by itself, as everywhere.
+        usual = self.user
+        return TransferQuota(
+            usual.upload if own.upload is None else own.upload,
+            usual.download if own.download is None else own.download,
+            usual.both if own.both is None else own.both,
+            usual.uploadFiles if own.uploadFiles is None else own.uploadFiles,
+            usual.downloadFiles if own.downloadFiles is None else own.downloadFiles,
+            usual.period if own.period is None else own.period,
+        )
+
 
 class TransferLedger:
     """
@@ -142,23 +164,7 @@ class TransferLedger:
                 tally.restart(self.now())
 
     def _quotaOf(self, scope: Scope) -> TransferQuota:
-        settings = self._settings
-        if scope.level == "server":
-            return settings.server
-        written = settings.groups if scope.level == "group" else settings.users
-        own = written.get(scope.name) or self._brought.get(scope, _NONE)
-        if scope.level == "group":
-            return own
-        # Each limit by itself, as everywhere.
-        usual = settings.user
-        return TransferQuota(
-            usual.upload if own.upload is None else own.upload,
-            usual.download if own.download is None else own.download,
-            usual.both if own.both is None else own.both,
-            usual.uploadFiles if own.uploadFiles is None else own.uploadFiles,
-            usual.downloadFiles if own.downloadFiles is None else own.downloadFiles,
-            usual.period if own.period is None else own.period,
-        )
+        return self._settings.quotaOf(scope, self._brought.get(scope))
 
     def _tally(self, scope: Scope) -> Tally | None:
         tally = self._tallies.get(scope)
@@ -220,14 +226,17 @@ class TransferLedger:
             self._forgotten.add(scope)
             self._schedule()
 
-    async def obey(self) -> None:
+    async def obey(self) -> list[Scope]:
         """
-        Do what somebody outside has asked for by way of the database.
+        Do what somebody outside has asked for by way of the database: begin again.
 
+        @return: whose figures.
         @raise StorageUnavailable: it cannot be read now.
         """
-        for scope in await self._records.wanted():
+        scopes = await self._records.wanted()
+        for scope in scopes:
             self.startAgain(scope)
+        return scopes
 
     # --- writing down
 

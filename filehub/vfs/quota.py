@@ -307,7 +307,14 @@ class QuotaFileSystem(ForwardingFileSystem):
     # --- room
 
     async def space(self, path: VirtualPath) -> SpaceUsage:
-        """See L{ISpaceUsage.space}: the smaller of the storage's room and the quota's."""
+        """
+        See L{ISpaceUsage.space}: the smaller of the storage's room and the quota's, and
+        all quotas.
+        """
+        space = await self._room(path)
+        return space._replace(quotas=self._ledger.usages(path))
+
+    async def _room(self, path: VirtualPath) -> SpaceUsage:
         room = self._ledger.room(path)
         try:
             usage = ISpaceUsage(self.inner, None)

@@ -24,17 +24,14 @@ from tests.integration.rawtftp import WRQ, RawTFTP, request
 LIMIT = 4 * 1024 * 1024
 
 
-class QuotaTests(IntegrationTestCase):
-    """A quota of 4 MiB on the mount."""
+class QuotaCommand:
+    """
+    Runs C{filehub quota}.
 
-    def makeSite(self) -> Site:
-        return self.newSite(
-            mount=f"quota = {LIMIT}\nquota_files = 40", limits="per_user = 100\nper_address = 100"
-        )
+    @ivar site: the server.
+    """
 
-    def stored(self) -> int:
-        """Bytes that are there for all to see."""
-        return sum(each.stat().st_size for each in self.work.rglob("*") if each.is_file())
+    site: Site
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """C{filehub quota}."""
@@ -55,6 +52,19 @@ class QuotaTests(IntegrationTestCase):
             check=False,
         )
         return done.returncode, done.stdout.decode()
+
+
+class QuotaTests(QuotaCommand, IntegrationTestCase):
+    """A quota of 4 MiB on the mount."""
+
+    def makeSite(self) -> Site:
+        return self.newSite(
+            mount=f"quota = {LIMIT}\nquota_files = 40", limits="per_user = 100\nper_address = 100"
+        )
+
+    def stored(self) -> int:
+        """Bytes that are there for all to see."""
+        return sum(each.stat().st_size for each in self.work.rglob("*") if each.is_file())
 
     def test_parallel(self) -> None:
         """Twenty uploads at the edge: some fit, and together never a byte too many."""

@@ -267,6 +267,12 @@ CLAUSES: Final = {
     "storages are mounted there": "dort sind Speicher eingehängt",
     "that is no descriptor page": "das ist keine Deskriptorseite",
     "that is no page header": "das ist kein Kopf einer Seite",
+    "download quota exceeded, it begins again at {}": (
+        "Kontingent zum Herunterladen überschritten, ein neues beginnt am {}"
+    ),
+    "upload quota exceeded, it begins again at {}": (
+        "Kontingent zum Hochladen überschritten, ein neues beginnt am {}"
+    ),
     "that is no restart marker": "das ist keine Marke zum Fortsetzen",
     "the compressed data is damaged": "die verdichteten Daten sind beschädigt",
     "the control connection's TLS session must be resumed": (

@@ -10,8 +10,10 @@ from filehub.attributes import SpaceUsage
 from filehub.errors import OperationNotSupported
 from filehub.interfaces import ISpaceUsage
 from filehub.paths import VirtualPath
+from filehub.periods import formatMoment
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.wire import Reply
+from filehub.usage import ITransferQuotas
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
@@ -35,15 +37,49 @@ async def AVBL(session: FTPSession, argument: str) -> Reply:
 
 
 async def QUOTA(session: FTPSession, argument: str) -> Reply:
-    """SITE QUOTA: the room at the current directory, for people."""
+    """SITE QUOTA: the room at a path, all quotas that hold there or for the account."""
     path = session.path(argument)
-    room = await _spaceAt(session, path)
+    moved = _moved(session)
+    try:
+        room = await _spaceAt(session, path)
+    except OperationNotSupported:
+        room = None
     if room is None:
-        raise OperationNotSupported(path)
+        if not moved:
+            raise OperationNotSupported(path)
+        return replies.reply(200, f"Room at {path}:", *moved, "End")
     lines = [f"Free: {room.free} bytes"]
     if room.total is not None:
         lines += [f"Used: {max(0, room.total - room.free)} bytes", f"Total: {room.total} bytes"]
-    return replies.reply(200, f"Room at {path}:", *lines, "End")
+    for quota in room.quotas:
+        if quota.maximumBytes is not None:
+            lines.append(f"Stored in {quota.path}: {quota.nbytes} of {quota.maximumBytes} bytes")
+        if quota.maximumFiles is not None:
+            lines.append(f"Stored in {quota.path}: {quota.nfiles} of {quota.maximumFiles} files")
+    return replies.reply(200, f"Room at {path}:", *lines, *moved, "End")
+
+
+def _moved(session: FTPSession) -> list[str]:
+    """How far the transfer quotas are used, and when they begin again."""
+    account = session.account
+    quotas: ITransferQuotas | None = (
+        None if account is None else ITransferQuotas(account.limits, None)
+    )
+    lines = []
+    for state in () if quotas is None else quotas.transfers():
+        quota, used, scope = state.quota, state.used, state.scope
+        if quota.upload is not None:
+            lines.append(f"Uploaded ({scope}): {used[0]} of {quota.upload} bytes")
+        if quota.download is not None:
+            lines.append(f"Downloaded ({scope}): {used[1]} of {quota.download} bytes")
+        if quota.both is not None:
+            lines.append(f"Moved ({scope}): {used[0] + used[1]} of {quota.both} bytes")
+        if quota.uploadFiles is not None:
+            lines.append(f"Uploaded ({scope}): {used[2]} of {quota.uploadFiles} files")
+        if quota.downloadFiles is not None:
+            lines.append(f"Downloaded ({scope}): {used[3]} of {quota.downloadFiles} files")
+        lines.append(f"Begins again ({scope}): {formatMoment(state.ends)}")
+    return lines
 
 
 async def refusalOf(session: FTPSession, size: int) -> Reply | None:

@@ -8,14 +8,16 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from filehub.accounts.records import AccountLimits
-from filehub.attributes import FileType
+from filehub.attributes import FileType, QuotaUsage, SpaceUsage
 from filehub.events import ClientNamed, NameChanged
-from filehub.paths import ROOT
+from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import copying, replies, trees
 from filehub.protocols.ftp.settings import FTPSettings, SiteCommand
 from filehub.protocols.ftp.wire import Reply
+from filehub.usage import ITransferQuotas, Scope, TransferQuota, TransferState
 from filehub.vfs.forwarding import ForwardingFileSystem
 from filehub.vfs.memory import MemoryTree
 from filehub.vfs.mount import MountTable
@@ -249,6 +251,20 @@ class CopyTests(Extended):
         self.assertEqual(self.tree.content("/copy"), bytes(range(100)))
 
 
+@implementer(ITransferQuotas)
+class Moved(AccountLimits):
+    """Limits with transfer quotas."""
+
+    def __init__(self, states: list[TransferState]) -> None:
+        super().__init__()
+        object.__setattr__(self, "states", states)
+
+    def transfers(self) -> list[TransferState]:
+        """See L{ITransferQuotas.transfers}."""
+        found: list[TransferState] = vars(self)["states"]
+        return found
+
+
 class SpaceTests(Extended):
     """AVBL, ALLO, SITE QUOTA."""
 
@@ -280,6 +296,31 @@ class SpaceTests(Extended):
             self.assertIn(line.encode(), said)
         self.tree.capacity = None
         self.assertNotIn(b"Total", self.client.say("SITE QUOTA d"))
+
+    def test_quotas(self) -> None:
+        """All that hold there are told, and those of what is moved, with their end."""
+        quota = TransferQuota(10, 20, 25, 3, 4)
+        state = TransferState(Scope("group", "staff"), quota, (1, 2, 3, 4), 86400)
+        self.account().limits = Moved([state, TransferState(Scope("server"), quota, (0,) * 4, 0)])
+        said = self.client.say("SITE QUOTA")
+        for line in (
+            " Uploaded (group staff): 1 of 10 bytes",
+            " Downloaded (group staff): 2 of 20 bytes",
+            " Moved (group staff): 3 of 25 bytes",
+            " Uploaded (group staff): 3 of 3 files",
+            " Downloaded (group staff): 4 of 4 files",
+            " Begins again (group staff): 1970-01-02 00:00 UTC",
+            " Uploaded (server): 0 of 10 bytes",
+        ):
+            self.assertIn(line.encode() + b"\r\n", said)
+
+        class Quotas(ForwardingFileSystem):
+            async def space(self, path: VirtualPath) -> SpaceUsage:
+                return SpaceUsage(5, 9, (QuotaUsage(at("/d"), 4, 9, 1, 2),))
+
+        client = Client(fileSystem=Quotas(self.tree.viewFor("ann"))).logIn()
+        said = client.say("SITE QUOTA")
+        self.assertIn(b" Stored in /d: 4 of 9 bytes\r\n Stored in /d: 1 of 2 files\r\n", said)
 
     def test_unknown(self) -> None:
         """A storage that does not know its room is taken as roomy."""

@@ -47,7 +47,7 @@ CLIENTS = ("client.py", "reply_parser.py", "fxp.py", "connect.py", "tlsclient.py
 #: What is said to the operator, or by clients.
 NOT_SAID = {"bad configuration", "{} at {}: {}"}
 #: Modules whose errors a client of the FTP server can get to see.
-SPEAKING = ("vfs", "accounts/guard.py", "transfer", "paths.py")
+SPEAKING = ("vfs", "accounts/guard.py", "transfer", "state/tallies.py", "paths.py")
 
 
 def templateOf(node: ast.expr) -> str | None:
