@@ -23,6 +23,8 @@ from twisted.logger import Logger
 from filehub.clienttrust import ClientTrust
 from filehub.errors import ConfigurationError
 
+#: Sessions are resumed within one context of a control session anyway.
+_SESSION_ID: Final = b"filehub"
 #: TLS 1.2 suites: forward secrecy and authenticated encryption only.  TLS 1.3 has no others.
 _CIPHERS: Final = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -228,8 +230,9 @@ class CertificateStore:
             self._equip(context, certificate)
             # A connection that is moved to this context asks this context.
             context.set_alpn_select_callback(self._policy.selectProtocol)
-            # And is asked for the authorities of clients.
+            # And is asked for the authorities of clients, and whose sessions are its own.
             self._askForCertificates(context, loaded.clients)
+            context.set_session_id(_SESSION_ID)
             loaded.contexts[certificate] = context
             self._complainOfExpiry(certificate)
         return loaded
@@ -310,14 +313,19 @@ class CertificateStore:
         # Idle sessions give their record buffers back: 34 KiB each.
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
-        context.set_session_id(b"filehub")
-        self._equip(context, self.default)
+        context.set_session_id(_SESSION_ID)
         context.set_alpn_select_callback(policy.selectProtocol)
         self._askForCertificates(context, self._loaded.clients)
 
     def _askForCertificates(self, context: SSL.Context, clients: ClientTrust | None) -> None:
         if clients is not None:
             clients.prepare(context, demanded=self._policy.clientCertificates == "required")
+
+    @property
+    def defaultContext(self) -> SSL.Context:
+        """See L{filehub.transfer.tls.CertificateSource.defaultContext}."""
+        loaded = self._loaded
+        return loaded.contexts[loaded.certificates[0]]
 
     def contextForName(self, serverName: bytes) -> SSL.Context | None:
         """See L{filehub.transfer.tls.CertificateSource.contextForName}."""

@@ -151,13 +151,16 @@ class ChoiceTests(CertificateCase):
             policy.selectProtocol(None, [b"h2", b"http/1.1"])
 
     def test_prepare(self) -> None:
-        """A context gets certificate, minimum version, and no renegotiation."""
+        """A context gets the minimum version and no renegotiation; certificates are shared."""
         for minimum in ("1.2", "1.3"):
             context = SSL.Context(SSL.TLS_SERVER_METHOD)
-            CertificateStore(self.folder, None, TLSPolicy(minimum=minimum)).prepare(context)
+            store = CertificateStore(self.folder, None, TLSPolicy(minimum=minimum))
+            store.prepare(context)
             self.assertTrue(context.set_options(0) & SSL.OP_NO_RENEGOTIATION)
             connection = SSL.Connection(context, None)
-            assert connection.get_certificate() is not None
+            self.assertIsNone(connection.get_certificate())
+            connection.set_context(store.defaultContext)
+            self.assertIsNotNone(connection.get_certificate())
 
 
 class RenewalTests(CertificateCase):

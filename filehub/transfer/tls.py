@@ -29,10 +29,17 @@ _TICKET_LIFETIME: Final = 7 * 86_400
 
 
 class CertificateSource(Protocol):
-    """Where contexts get their certificates, keys and rules from."""
+    """
+    Where contexts get their certificates, keys and rules from.
+
+    @ivar defaultContext: a shared context that holds the default certificate.
+    """
+
+    @property
+    def defaultContext(self) -> SSL.Context: ...
 
     def prepare(self, context: SSL.Context) -> None:
-        """Give a new context the default certificate and the TLS policy."""
+        """Give a new context the TLS policy, but no certificate."""
 
     def contextForName(self, serverName: bytes) -> SSL.Context | None:
         """
@@ -60,6 +67,7 @@ class TLSSession:
     """
 
     __slots__ = (
+        "_default",
         "_source",
         "clientCertificate",
         "context",
@@ -75,6 +83,9 @@ class TLSSession:
         @param resumable: may data connections resume the session?
         """
         self._source = source
+        # A key that each session had for itself would be prepared for signing each
+        # time, which takes half as long as signing.
+        self._default = source.defaultContext
         self.serverName: bytes | None = None
         self.clientCertificate: bytes | None = None
         self.isCleared = False
@@ -101,15 +112,15 @@ class TLSSession:
         if name is not None and self.serverName is None:
             self.serverName = name
         chosen = name or self.serverName
+        found = None
         if chosen is not None:
             try:
-                other = self._source.contextForName(chosen)
+                found = self._source.contextForName(chosen)
             except LookupError:
                 # Raised into OpenSSL it would be a traceback in the log for every
                 # client that asks; a context without a certificate refuses in silence.
-                other = SSL.Context(SSL.TLS_SERVER_METHOD)
-            if other is not None:
-                connection.set_context(other)
+                return
+        connection.set_context(found or self._default)
 
     async def earlyStream(self, inner: ByteStream) -> TLSReceiver | None:
         """
