@@ -228,11 +228,9 @@ class CertificateStore:
             # Whatever OpenSSL itself dislikes (a weak key, say) comes out here, not
             # at the first client.
             self._equip(context, certificate)
-            # A connection that is moved to this context asks this context.
-            context.set_alpn_select_callback(self._policy.selectProtocol)
-            # And is asked for the authorities of clients, and whose sessions are its own.
-            self._askForCertificates(context, loaded.clients)
-            context.set_session_id(_SESSION_ID)
+            # A connection that is moved to this context has its ciphers, its protocols
+            # and its authorities of clients.
+            self._prepare(context, loaded.clients)
             loaded.contexts[certificate] = context
             self._complainOfExpiry(certificate)
         return loaded
@@ -304,6 +302,9 @@ class CertificateStore:
 
     def prepare(self, context: SSL.Context) -> None:
         """See L{filehub.transfer.tls.CertificateSource.prepare}."""
+        self._prepare(context, self._loaded.clients)
+
+    def _prepare(self, context: SSL.Context, clients: ClientTrust | None) -> None:
         policy = self._policy
         context.set_min_proto_version(_MINIMUM[policy.minimum])
         context.set_cipher_list(_CIPHERS)
@@ -315,11 +316,8 @@ class CertificateStore:
         context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
         context.set_session_id(_SESSION_ID)
         context.set_alpn_select_callback(policy.selectProtocol)
-        self._askForCertificates(context, self._loaded.clients)
-
-    def _askForCertificates(self, context: SSL.Context, clients: ClientTrust | None) -> None:
         if clients is not None:
-            clients.prepare(context, demanded=self._policy.clientCertificates == "required")
+            clients.prepare(context, demanded=policy.clientCertificates == "required")
 
     @property
     def defaultContext(self) -> SSL.Context:

@@ -161,6 +161,7 @@ class ChoiceTests(CertificateCase):
             self.assertIsNone(connection.get_certificate())
             connection.set_context(store.defaultContext)
             self.assertIsNotNone(connection.get_certificate())
+            self.assertNotIn("AES128-SHA", connection.get_cipher_list())
 
 
 class RenewalTests(CertificateCase):
