@@ -147,16 +147,18 @@ def _tftpd() -> str | None:
 
 
 @contextmanager
-def running(name: str, root: Path, *, tftp: bool = False) -> Iterator[Server]:
+def running(name: str, root: Path, *, tftp: bool = False, settings: str = "") -> Iterator[Server]:
     """
     Start a server and end it afterwards.
+
+    @param settings: further tables for FileHub.
 
     @raise RuntimeError: it does not listen.
     """
     port = freePort(socket.SOCK_DGRAM if tftp else socket.SOCK_STREAM)
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     process = subprocess.Popen(
-        _command(name, port, root, tftp=tftp),
+        _command(name, port, root, settings, tftp=tftp),
         cwd=root.parent,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -176,7 +178,7 @@ def running(name: str, root: Path, *, tftp: bool = False) -> Iterator[Server]:
             process.wait()
 
 
-def _command(name: str, port: int, root: Path, *, tftp: bool) -> list[str]:
+def _command(name: str, port: int, root: Path, settings: str, *, tftp: bool) -> list[str]:
     if name == "filehub":
         twistd = Path(sysconfig.get_path("scripts")) / "twistd"
         file = root.parent / "filehub.toml"
@@ -189,6 +191,7 @@ def _command(name: str, port: int, root: Path, *, tftp: bool) -> list[str]:
                 root=root,
                 password=hashPassword(b"bench"),
             )
+            + settings
         )
         words = [sys.executable, str(twistd), "-n", "--pidfile=", "filehub"]
         return [*words, "--config", str(file)]

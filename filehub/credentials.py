@@ -96,6 +96,13 @@ class PasswordRequired(UnauthorizedLogin):
     """
 
 
+class LoginUnavailable(UnauthorizedLogin):
+    """
+    Raised instead of a plain failure while somebody who has to be asked does not answer,
+    or too many ask: nobody is told that a name or a password is wrong, for it may be right.
+    """
+
+
 class EncryptionRequired(LoginDenied):
     """
     A realm raises this for an account that logs in over encrypted connections only.

@@ -31,7 +31,7 @@ from filehub.accounts.records import (
 )
 from filehub.credentials import AccountRequired, IAccountPassword, IPeerAddress
 from filehub.errors import LimitExceeded, StorageUnavailable
-from filehub.networks import addressOf
+from filehub.networks import addressOf, holdingOf
 
 #: The longest user name that is looked up, bytes.
 MAXIMUM_NAME: Final = 256
@@ -108,7 +108,7 @@ class PasswordChecker:
                 if record is not None:
                     return record.name.encode("utf-8")
             if record is None or not self._hasPassword(record) or record.password is None:
-                await self._verifier.verifyNobody(password)
+                await self._verifier.verifyNobody(password, _sourceOf(credentials))
                 raise UnknownUser("no such account with a password")
             await self._checkPassword(record, record.password, credentials)
         except (LimitExceeded, StorageUnavailable) as error:
@@ -123,16 +123,16 @@ class PasswordChecker:
         )
 
     async def _checkPassword(self, record: AccountRecord, stored: str, credentials: Any) -> None:
-        password = credentials.password
+        password, source = credentials.password, _sourceOf(credentials)
         secret = record.oneTimeSecret
         if secret is not None and not IAccountPassword.providedBy(credentials):
             # Told apart by their ends, not by two checks: a check takes its time.
             start, code = password[:-CODE_LENGTH], password[-CODE_LENGTH:]
-            if start and code.isdigit() and await self._verifier.verify(stored, start):
+            if start and code.isdigit() and await self._verifier.verify(stored, start, source):
                 if not self._codes.take(record.name, secret, code):
                     raise UnauthorizedLogin("wrong one-time code")
                 return
-        if not await self._verifier.verify(stored, password):
+        if not await self._verifier.verify(stored, password, source):
             raise UnauthorizedLogin("wrong password")
         if secret is not None or record.account is not None:
             if not IAccountPassword.providedBy(credentials):
@@ -142,20 +142,21 @@ class PasswordChecker:
             ):
                 raise UnauthorizedLogin("wrong one-time code")
             if record.account is not None and secret is None:
-                await self._checkAccount(record.account, credentials.account)
+                await self._checkAccount(record.account, credentials.account, source)
         if record.store is not None and needsRehash(stored):
-            await self._hashAnew(record.store, record.name, stored, password)
+            await self._hashAnew(record.store, record.name, stored, password, source)
 
-    async def _checkAccount(self, stored: str, account: bytes) -> None:
-        if not isAcceptable(account) or not await self._verifier.verify(stored, account):
+    async def _checkAccount(self, stored: str, account: bytes, source: object) -> None:
+        if not isAcceptable(account) or not await self._verifier.verify(stored, account, source):
             raise UnauthorizedLogin("wrong account")
 
     async def _hashAnew(
-        self, store: PasswordStore, name: str, stored: str, password: bytes
+        self, store: PasswordStore, name: str, stored: str, password: bytes, source: object
     ) -> None:
         """The password is here now, so a better hash of it can be made."""
         try:
-            await store.replacePassword(name, stored, await self._verifier.hash(password))
+            hashed = await self._verifier.hash(password, source)
+            await store.replacePassword(name, stored, hashed)
         except (LimitExceeded, StorageUnavailable) as error:
             # The old one is as good as it was; the next login tries again.
             self._log.warn("no new hash for {account}: {reason}", account=name, reason=str(error))
@@ -178,9 +179,9 @@ class PasswordChecker:
             if record.name == name or await self._source.find(record.name) is None:
                 self._forgetElsewhere(record.name, source)
                 return record
-        if problems and len(problems) == len(self._logins):
+        if problems:
+            # It may be the password of somebody whom that place knows.
             raise problems[0]
-        # One place at least has looked at the password: it was a guess, and counts.
         return None
 
     def _forgetElsewhere(self, name: str, known: LoginSource) -> None:
@@ -188,6 +189,12 @@ class PasswordChecker:
         for source in self._logins:
             if source is not known:
                 source.forget(name)
+
+
+def _sourceOf(credentials: Any) -> object:
+    """Who asks, as far as it is known."""
+    connection = getattr(credentials, "connection", None)
+    return None if connection is None else holdingOf(connection.peer.host)
 
 
 @implementer(ICredentialsChecker)

@@ -7,24 +7,46 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from filehub.accounts.hashes import hashPassword, verifyHash
+from filehub.accounts.turns import Turns
 from filehub.errors import LimitExceeded
 
 _T = TypeVar("_T")
+
+#: Each takes 19 MiB.
+MOST_THREADS: Final = 4
+#: How much less of a processor a check gets than a session (see nice(2)).
+_NICENESS: Final = 10
+
+_thread: Final = threading.local()
+
+
+def _giveWay() -> None:
+    """Of this thread alone, which Linux can tell from others."""
+    isOwn = threading.current_thread() is not threading.main_thread()
+    if isOwn and sys.platform == "linux" and not getattr(_thread, "isNice", False):
+        _thread.isNice = True
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 class PasswordVerifier:
     """
     Checks passwords in threads of its own: few, because each check takes 19 MiB and a
-    processor, and with a bounded queue, because the login flood is what it is for.
+    processor, and with a bounded queue, because the login flood is what it is for.  They
+    give way to whatever else the machine has to do, sessions above all; and addresses
+    take turns, so that nobody waits behind all the guesses of somebody else.
 
     Clients that log in a thousand times in a row would pay 40 ms each, so a success
     is remembered for a moment.  What is kept is a MAC of stored hash and password
@@ -36,20 +58,23 @@ class PasswordVerifier:
     def __init__(
         self,
         reactor: Any,
-        threads: int = 2,
+        threads: int | None = None,
         queue: int = 32,
         rememberFor: float = 60.0,
         remembered: int = 1024,
     ) -> None:
         """
         @param reactor: provides L{IReactorTime} and C{callFromThread}.
+        @param threads: L{None}: a processor less than there are, so that one is left
+            for sessions; L{MOST_THREADS} at the most.
         @param queue: checks that may wait; more are refused.
         @param rememberFor: seconds; 0 turns remembering off.
         """
         self._reactor = reactor
+        if threads is None:
+            threads = max(1, min(MOST_THREADS, (os.cpu_count() or 1) - 1))
         self._pool = ThreadPool(0, threads, "passwords")
-        self._limit = threads + queue
-        self._pending = 0
+        self._turns = Turns(threads, queue)
         self._rememberFor = rememberFor
         self._capacity = remembered
         self._key = os.urandom(32)
@@ -57,11 +82,12 @@ class PasswordVerifier:
         self._dummy = ""
         self._stopped = False
 
-    async def verify(self, stored: str, password: bytes) -> bool:
+    async def verify(self, stored: str, password: bytes, source: object = None) -> bool:
         """
         Is this the password?
 
         @param stored: in any of the L{FORMATS<filehub.accounts.hashes.FORMATS>}.
+        @param source: who asks; each has to wait for its own checks above all.
         @raise LimitExceeded: too many checks are waiting.
         """
         mac = self._mac(stored, password)
@@ -69,7 +95,7 @@ class PasswordVerifier:
         until = self._remembered.get(mac)
         if until is not None and until > now:
             return True
-        good = await self._inThread(verifyHash, stored, password)
+        good = await self._inThread(source, verifyHash, stored, password)
         if good and self._rememberFor:
             self._remembered[mac] = now + self._rememberFor
             self._remembered.move_to_end(mac)
@@ -77,22 +103,22 @@ class PasswordVerifier:
                 self._remembered.popitem(last=False)
         return good
 
-    async def verifyNobody(self, password: bytes) -> None:
+    async def verifyNobody(self, password: bytes, source: object = None) -> None:
         """
         Take as long as a check of a real account takes, so that the time of the
         answer does not tell which accounts exist.
 
         @raise LimitExceeded: as a real one would.
         """
-        await self._inThread(self._checkNobody, password)
+        await self._inThread(source, self._checkNobody, password)
 
-    async def hash(self, password: bytes) -> str:
+    async def hash(self, password: bytes, source: object = None) -> str:
         """
         A new hash of an acceptable password.
 
         @raise LimitExceeded: too many checks are waiting.
         """
-        return await self._inThread(hashPassword, password)
+        return await self._inThread(source, hashPassword, password)
 
     def _mac(self, stored: str, password: bytes) -> bytes:
         text = stored.encode() + b"\0" + password
@@ -107,25 +133,30 @@ class PasswordVerifier:
         if self._stopped:
             # Whoever waits for the end of the threads would wait for the whole queue.
             raise LimitExceeded("shutting down")
+        _giveWay()
         return work(*arguments)
 
-    async def _inThread(self, work: Callable[..., _T], *arguments: object) -> _T:
-        if self._stopped or self._pending >= self._limit:
-            raise LimitExceeded("too many logins at once, try again later")
+    async def _inThread(self, source: object, work: Callable[..., _T], *arguments: object) -> _T:
+        if self._stopped:
+            raise LimitExceeded("shutting down")
+        turn = self._turns.enter(source)
+        if turn is not None:
+            await turn
+            if self._stopped:
+                self._turns.leave()
+                raise LimitExceeded("shutting down")
         if not self._pool.started:
             self._pool.start()
-        self._pending += 1
         checking: Deferred[_T] = deferToThreadPool(
             self._reactor, self._pool, self._unlessStopped, work, *arguments
         )
-        # A client that leaves ends the waiting, not the check: that still has its
-        # place in the queue.
+        # A client that leaves ends the waiting, not the check.
         waiting: Deferred[_T] = Deferred()
         checking.addBoth(self._checked).chainDeferred(waiting)
         return await waiting
 
     def _checked(self, result: Any) -> Any:
-        self._pending -= 1
+        self._turns.leave()
         return result
 
     def stop(self) -> None:

@@ -16,6 +16,10 @@ Only answers count: a login that could not be checked, for whatever reason, is r
 and held back, but nobody is banned for it.  What is tried while an address is banned
 does not count either, so the time has an end.
 
+While logins cannot be checked, because a place that knows accounts does not answer or
+too many are being checked, all that fail are told so: if only some were, that would tell
+which names are looked for where.
+
 User names alone never lock: anybody could then lock out anybody.
 """
 
@@ -44,6 +48,7 @@ from filehub.credentials import (
     EncryptionRequired,
     ICertificate,
     IPeerAddress,
+    LoginUnavailable,
     PasswordRequired,
 )
 from filehub.events import LoggedIn, LoginRefused
@@ -55,6 +60,8 @@ from filehub.paths import decodeName
 CAPACITY: Final = 10_000
 #: Seconds that a checker may take.
 PATIENCE: Final = 30.0
+#: Seconds for which failures are told to be nobody's fault, after one was.
+TROUBLE: Final = 60.0
 #: The delay is doubled so many times at the most.
 _DOUBLINGS: Final = 16
 
@@ -131,6 +138,8 @@ class ThrottledPortal:
         self._settings = settings or ThrottleSettings()
         self.bans = Bans(clock, sink=sink) if bans is None else bans
         self._pairs = _Table(self._settings.window)
+        #: Until when logins cannot be checked, for all that is known.
+        self._troubledUntil = 0.0
 
     def configure(self, settings: ThrottleSettings) -> None:
         """
@@ -173,7 +182,10 @@ class ThrottledPortal:
                 raise
             points = self.bans.settings.points.badPassword
             await self._refuse(mind, user, str(error) or "refused", address, started, points)
-        except (CheckOverloaded, NotAdmitted, _TooLate) as error:
+        except NotAdmitted as error:
+            await self._refuse(mind, user, str(error), address, started)
+        except (CheckOverloaded, _TooLate) as error:
+            self._troubledUntil = self._clock.seconds() + TROUBLE
             await self._refuse(mind, user, str(error), address, started)
         except LoginFailed as error:
             prices = self.bans.settings.points
@@ -183,6 +195,7 @@ class ThrottledPortal:
         except Exception:
             self._log.failure("a login could not be checked")
             reason = "the login could not be checked"
+            self._troubledUntil = self._clock.seconds() + TROUBLE
             await self._refuse(mind, user, reason, address, started)
         self._pairs.forget((address, user))
         if self._sink is not None:
@@ -237,6 +250,8 @@ class ThrottledPortal:
             waiting: Deferred[None] = Deferred(lambda _: call.cancel())
             call = self._clock.callLater(wait, waiting.callback, None)
             await waiting
+        if self._troubledUntil > now:
+            raise LoginUnavailable
         raise UnauthorizedLogin
 
 

@@ -118,11 +118,21 @@ class VerifierTests(SynchronousTestCase):
         nobody = Deferred.fromCoroutine(self.verifier.verifyNobody(b"x"))
         for work in (self.verifier.verify(self.stored, b"x"), self.verifier.verifyNobody(b"x")):
             self.failureResultOf(Deferred.fromCoroutine(work), LimitExceeded)
-        self.assertEqual(len(self.threads.waiting), 5)
+        self.assertEqual(len(self.threads.waiting), 2)
         self.threads.runAll()
         self.assertEqual([self.successResultOf(each) for each in checks], [False] * 4)
         self.assertIsNone(self.successResultOf(nobody))
         self.assertTrue(self.verify(b"sesame"))
+
+    def test_turns(self) -> None:
+        """Somebody who asks once does not wait behind all that another address asked."""
+        self.verifier = self.newVerifier(threads=1, queue=10)
+        done: list[str] = []
+        for source in ("a", "a", "a", "b"):
+            checking = Deferred.fromCoroutine(self.verifier.verify(self.stored, b"x", source))
+            checking.addCallback(lambda _, source=source: done.append(source))
+        self.threads.runAll()
+        self.assertEqual(done, ["a", "a", "b", "a"])
 
     def test_leavingKeepsThePlace(self) -> None:
         """Clients that leave while they wait do not make room for more checks."""

@@ -149,15 +149,14 @@ class CheckerTests(TestCase):
 
     @inlineCallbacks
     def test_onePlaceDoesNotAnswer(self) -> Any:
-        """The next one is asked; what that refuses was a guess."""
+        """The next one is asked; what that refuses may be right here, so it is no guess."""
         self.elsewhere.problem = StorageUnavailable()
         other = Elsewhere()
         other.known = "fay"
         checker = self.checker(further=[other])
         self.assertEqual((yield self.ask(checker, b"fay", b"apple")), b"fay")
-        with self.assertRaises(UnauthorizedLogin) as caught:
+        with self.assertRaises(CheckOverloaded):
             yield self.ask(checker, b"fay", b"pear")
-        self.assertNotIsInstance(caught.exception, CheckOverloaded)
 
     @inlineCallbacks
     def test_forgotten(self) -> Any:

@@ -18,8 +18,14 @@ from zope.interface import implementer
 from filehub.accounts import bans, throttle
 from filehub.accounts.bans import Bans, BanSettings
 from filehub.accounts.checkers import CheckOverloaded
-from filehub.accounts.throttle import PATIENCE, ThrottledPortal, ThrottleSettings
-from filehub.credentials import AccountRequired, Address, IPeerAddress, PeerAddress
+from filehub.accounts.throttle import PATIENCE, TROUBLE, ThrottledPortal, ThrottleSettings
+from filehub.credentials import (
+    AccountRequired,
+    Address,
+    IPeerAddress,
+    LoginUnavailable,
+    PeerAddress,
+)
 from filehub.events import LoggedIn, LoginRefused
 from filehub.interfaces import IFileAccount
 from tests.accounts.doubles import Events, connection
@@ -108,7 +114,7 @@ class ThrottleTests(SynchronousTestCase):
             (call,) = self.clock.getDelayedCalls()
             self.clock.advance(call.getTime() - self.clock.seconds())
         failure = self.failureResultOf(attempt, UnauthorizedLogin)
-        self.assertIs(failure.type, UnauthorizedLogin)
+        self.assertIn(failure.type, (UnauthorizedLogin, LoginUnavailable))
         # Nothing in it for the client.
         self.assertEqual(str(failure.value), "")
         return self.clock.seconds() - start
@@ -348,6 +354,27 @@ class ThrottleTests(SynchronousTestCase):
         self.assertEqual({each.reason for each in self.sink.seen}, {"too many logins at once"})
         self.checker.answer = None
         self.successResultOf(self.login(GOOD))
+
+    def test_trouble(self) -> None:
+        """
+        While logins cannot be checked, all that fail are told so, known names or not; those
+        that can be checked count, and succeed, as ever.
+        """
+        self.checker.answer = lambda: fail(CheckOverloaded("no answer"))
+        attempt = self.login()
+        self.clock.advance(1)
+        self.failureResultOf(attempt, LoginUnavailable)
+        self.checker.answer = None
+        attempt = self.login()
+        self.clock.advance(1)
+        self.failureResultOf(attempt, LoginUnavailable)
+        self.assertEqual(self.delayOf(self.login()), 2)
+        self.successResultOf(self.login(GOOD))
+        self.clock.advance(TROUBLE)
+        attempt = self.login()
+        self.clock.advance(1)
+        failure = self.failureResultOf(attempt, UnauthorizedLogin)
+        self.assertIsNone(failure.check(LoginUnavailable))
 
     def test_checkerHangs(self) -> None:
         """A checker that never answers is given up after 30 s."""

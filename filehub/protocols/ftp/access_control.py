@@ -16,6 +16,7 @@ from filehub.credentials import (
     ConnectionPassword,
     EncryptionRequired,
     ICertificate,
+    LoginUnavailable,
     PasswordRequired,
 )
 from filehub.errors import FileHubError
@@ -140,6 +141,8 @@ async def _logIn(
         if ICertificate.providedBy(credentials):
             raise
         return _refused(session)
+    except LoginUnavailable:
+        return _refused(session, replies.LOGIN_UNAVAILABLE)
     except LoginFailed:
         return _refused(session)
     session.user = session.password = None
@@ -159,13 +162,13 @@ async def _logIn(
     return withText(session.listener.settings.welcome, welcome)
 
 
-def _refused(session: FTPSession) -> Reply:
+def _refused(session: FTPSession, answer: Reply = replies.LOGIN_INCORRECT) -> Reply:
     """One answer for every reason there is, as often as the operator allows."""
     session.user = session.password = None
     session.attempts += 1
     if session.attempts >= session.listener.settings.maximumAttempts:
         return _TOO_MANY_ATTEMPTS
-    return replies.LOGIN_INCORRECT
+    return answer
 
 
 VERBS: Final = {"USER": USER, "PASS": PASS, "ACCT": ACCT, "REIN": REIN, "QUIT": QUIT}

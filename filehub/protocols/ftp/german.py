@@ -72,6 +72,9 @@ REPLIES: Final = {
     "Logged in by certificate.": "Mit Zertifikat angemeldet.",
     "Logged in.": "Angemeldet.",
     "Login incorrect.": "Anmeldung fehlgeschlagen.",
+    "Login is temporarily unavailable, try again later.": (
+        "Anmelden ist vorübergehend nicht möglich, später noch einmal versuchen."
+    ),
     "Login took too long.": "Die Anmeldung hat zu lange gedauert.",
     "MFF takes facts, each with = and ;, a space and a path.": (
         "MFF braucht Angaben, jede mit = und ;, ein Leerzeichen und einen Pfad."

@@ -68,6 +68,7 @@ def quoted(path: str) -> str:
 OK: Final = reply(200, "OK.")
 NOT_LOGGED_IN: Final = reply(530, "Log in with USER and PASS.")
 LOGIN_INCORRECT: Final = reply(530, "Login incorrect.")
+LOGIN_UNAVAILABLE: Final = reply(530, "Login is temporarily unavailable, try again later.")
 UNKNOWN_COMMAND: Final = reply(500, "Unknown command.")
 NOT_IMPLEMENTED: Final = reply(502, "Command not implemented.")
 LINE_TOO_LONG: Final = reply(500, "Line too long.")
@@ -92,6 +93,7 @@ __all__ = [
     "INVALID_CHARACTER",
     "LINE_TOO_LONG",
     "LOGIN_INCORRECT",
+    "LOGIN_UNAVAILABLE",
     "NOT_IMPLEMENTED",
     "NOT_LOGGED_IN",
     "NO_DATA_CONNECTION",

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Final
 from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed, UnhandledCredentials
 
-from filehub.credentials import AccountPassword, AccountRequired, ConnectionPassword
+from filehub.credentials import (
+    AccountPassword,
+    AccountRequired,
+    ConnectionPassword,
+    LoginUnavailable,
+)
 from filehub.errors import FileHubError
 from filehub.logins import MAXIMUM_PASSWORD, MAXIMUM_USER, askPortal, discard
 from filehub.paths import encodeName
@@ -31,6 +36,7 @@ _SEND_PASSWORD: Final = replies.success("Account valid, send password")
 _SEND_ACCOUNT: Final = replies.success("Send account")
 _USER_FIRST: Final = replies.failure("Say USER first")
 _WRONG_PASSWORD: Final = replies.failure("Wrong password, try again")
+_UNAVAILABLE: Final = replies.failure("Login is temporarily unavailable, try again later")
 _WRONG_ACCOUNT: Final = replies.failure("Invalid account, try again")
 
 
@@ -116,6 +122,8 @@ async def _tryIn(session: RFC913Session, granted: Reply, wrong: Reply) -> Reply 
                     return _SEND_ACCOUNT
         await _logIn(session, AccountPassword(user, password, account or b"", connection))
         return _welcomed(session, granted)
+    except LoginUnavailable:
+        return await _refused(session, _UNAVAILABLE)
     except (LoginFailed, UnhandledCredentials):
         return await _refused(session, wrong)
 
