@@ -376,6 +376,15 @@ class Host:
         sock.inbox.append(packet)
         self._site.network.watcher.readers[sock.fileno()].doRead()
 
+    def burst(self, packets: Sequence[bytes]) -> None:
+        """Send them all before the service looks at any of them."""
+        if self.server is None:
+            raise AssertionError("nothing has come yet")
+        sock = self._site.network.sockets[self.server]
+        sock.inbox += packets
+        while sock.inbox and not sock.isClosed:
+            self._site.network.watcher.readers[sock.fileno()].doRead()
+
     def ack(self, block: int) -> None:
         self.say(wire.encodeAck(block))
 

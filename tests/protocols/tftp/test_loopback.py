@@ -435,6 +435,36 @@ class HubTests(TestCase):
             self.hub.doRead()
         self.assertEqual(waits, [0.001, 0.001])
 
+    def test_patience(self) -> None:
+        """
+        Who is served alone while the hub lingers may look again and again; not for a
+        while after that was in vain.
+        """
+        self.others = 0.0
+        self.hub._patience = 7
+        self.hub.doRead()
+        pair = self.pairs[0]
+        seen: list[int] = []
+
+        def doRead() -> None:
+            # At the end it has lingered long enough.
+            self.now += 0.00001 if len(seen) < 109 else 1.0
+            pair.socket.recv(100)
+            seen.append(self.hub.patience)
+            if len(seen) < 110:
+                pair.other.send(b"x")
+            if len(seen) == 3:
+                self.hub.disappointed()
+
+        pair.doRead = doRead  # type: ignore[method-assign]
+        pair.other.send(b"x")
+        while len(seen) < 110:
+            self.hub.doRead()
+        # The first of each turn is not one that was lingered for.
+        self.assertEqual([each for each in seen[:4] if each], [7, 7])
+        self.assertEqual(set(seen[3:100]), {0})
+        self.assertEqual(self.hub.patience, 0)
+
     def test_reading(self) -> None:
         """Each that has something is served once a turn."""
         for pair in self.pairs[:2]:
