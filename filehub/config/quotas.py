@@ -157,7 +157,7 @@ class UsageService(Service):
         self._brought = BroughtQuotas(BroughtRecords(self._database), self._saidOf)
         self._mayBring = bool(values.source)
         self.claims = Claims(self.ledger) if self._quotas or self._mayBring else None
-        self._opened = False
+        self._opened = self._complained = False
         self._loops = [
             (LoopingCall(self._refresh), PARTS),
             (LoopingCall(lambda: self._try(self._obey())), REQUESTS),
@@ -243,12 +243,17 @@ class UsageService(Service):
         return self._try(refreshParts(self.claims, self._measure))
 
     def _try(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
-        return Deferred.fromCoroutine(work).addErrback(self._failed)
+        return Deferred.fromCoroutine(work).addCallbacks(self._worked, self._failed)
+
+    def _worked(self, _: None) -> None:
+        self._complained = False
 
     def _failed(self, failure: Failure) -> None:
         if not isinstance(failure.value, FileHubError):
             self._log.failure("usage could not be kept up to date", failure)
-        else:
+        elif not self._complained:
+            # It is tried every few seconds.
+            self._complained = True
             self._log.warn("usage is not up to date: {error}", error=str(failure.value))
 
     def close(self) -> Deferred[None]:

@@ -75,6 +75,7 @@ class UsageLedger:
         self._forgotten: list[VirtualPath] = []
         self._call: IDelayedCall | None = None
         self._flushing: Deferred[None] | None = None
+        self._complained = False
         self.owners: set[str] = set()
 
     # --- which directories
@@ -339,7 +340,9 @@ class UsageLedger:
     def _notWritten(self, failure: Failure) -> None:
         if not isinstance(failure.value, FileHubError):
             self._log.failure("usage could not be written down", failure)
-        else:
+        elif not self._complained:
+            # Once, and not with every attempt.
+            self._complained = True
             self._log.warn("usage could not be written: {error}", error=str(failure.value))
 
     async def flush(self) -> None:
@@ -366,6 +369,7 @@ class UsageLedger:
             self._changedParts |= parts
             self._forgotten += forgotten
             raise
+        self._complained = False
 
     async def stop(self) -> None:
         """Write down everything; whatever goes on is not exact."""

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from filehub.errors import StorageUnavailable
 from filehub.paths import decodeName
 from filehub.periods import Period
 from filehub.state.database import StateDatabase, asBytes
@@ -48,7 +49,13 @@ class TransferRecords:
             rows = connection.execute("SELECT * FROM transfer ORDER BY level, name").fetchall()
             return [_row(row) for row in rows]
 
-        return self.database.perform(work)
+        try:
+            return self.database.perform(work)
+        except (ValueError, OverflowError, OSError) as error:
+            # A period that there is not, or a time that no calendar has.
+            raise StorageUnavailable(
+                None, f"{self.database.path}: transfers make no sense: {error}"
+            ) from None
 
     async def write(self, rows: Iterable[TransferRow], forget: Iterable[Scope] = ()) -> None:
         """Write down what has changed."""
@@ -105,12 +112,14 @@ def _write(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> No
 
 
 def _row(row: tuple[object, ...]) -> TransferRow:
-    level, name, period, begin, *figures = row
+    level, name, text, moment, *figures = row
+    period, begin = Period(text), int(str(moment))
+    period.endOf(begin)
     first = [int(str(each)) for each in figures]
     return TransferRow(
         Scope(str(level), decodeName(name if isinstance(name, bytes) else b"")),
-        Period(period),
-        int(str(begin)),
+        period,
+        begin,
         (first[0], first[1], first[2], first[3]),
         (first[4], first[5], first[6], first[7]),
     )

@@ -5,10 +5,12 @@ Quotas of the real daemon, over all protocols, through a crash and repaired by h
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from tests.integration.harness import (
     IntegrationTestCase,
@@ -165,16 +167,50 @@ class QuotaTests(QuotaCommand, IntegrationTestCase):
         with RawFTP(self.site.ftp).login() as ftp:
             return ftp.store(f"STOR {path}", bytes(size)).code
 
-    def test_damaged(self) -> None:
-        """A database that is none keeps the server from starting, with one line."""
-        self.site.daemon.stop()
-        database = self.site.folder / "state" / "usage.sqlite"
-        database.write_bytes(b"no database" * 1000)
-        expected = f"filehub: cannot use {database}: file is not a database"
+    def refused(self, database: Path, expected: str) -> None:
+        """It does not start, and says why in one line."""
         with contextlib.suppress(AssertionError):
             # It may have bound its ports by the time that it finds out.
             self.site.start()
         until(lambda: not self.site.daemon.running, "it gives up")
-        self.assertIn(expected, self.site.daemon.log())
+        self.assertIn(f"filehub: cannot use {database}: {expected}", self.site.daemon.log())
+        self.assertNotIn("Traceback", self.site.daemon.log())
+
+    def test_unusable(self) -> None:
+        """A ledger that is none, or of a later version, or no file, keeps it from starting."""
+        self.site.daemon.stop()
+        database = self.site.folder / "state" / "usage.sqlite"
+        for each in database.parent.glob("usage.sqlite-*"):
+            each.unlink()
+        database.write_bytes(b"no database" * 1000)
+        self.refused(database, "file is not a database")
         database.unlink()
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        self.refused(database, "it is of a later version (99)")
+        database.unlink()
+        database.mkdir()
+        self.refused(database, "unable to open database file")
+        database.rmdir()
         self.site.start()
+        self.assertEqual(self.store("/a", 1), 226)
+
+    def test_failing(self) -> None:
+        """
+        While it cannot be written uploads are refused, downloads go on, and there is a
+        line of it; then all goes on.
+        """
+        self.assertEqual(self.store("/a", 100), 226)
+        until(lambda: not {"changing", "counted"} & {*self.command("show")[1].split()}, "it rests")
+        database = self.site.folder / "state" / "usage.sqlite"
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE usage RENAME TO hidden")
+            self.assertEqual(self.store("/b", 100), 451)
+            with RawFTP(self.site.ftp).login() as ftp:
+                self.assertEqual(ftp.retrieve("RETR /a"), bytes(100))
+                ftp.expect(451, "DELE /a")
+            with RawTFTP(self.site.tftp) as tftp:
+                self.assertEqual(tftp.ask(request(WRQ, b"/b", tsize=10))[:4], b"\0\5\0\0")
+            connection.execute("ALTER TABLE hidden RENAME TO usage")
+        self.assertEqual(self.store("/b", 100), 226)
+        self.assertNotIn("Traceback", self.site.daemon.log())

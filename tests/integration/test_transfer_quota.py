@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -122,6 +123,30 @@ class EdgeTests(IntegrationTestCase):
             ftp.expect(200, "ALLO 1")
             ftp.passive()
             self.assertEqual(ftp.command(f"STOR {self.virtual}/d").code, 552)
+
+    def test_failing(self) -> None:
+        """While nothing can be written down nothing moves that counts; then it goes on."""
+        (self.work / "file").write_bytes(bytes(1000))
+        database = self.site.folder / "state" / "usage.sqlite"
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE transfer RENAME TO hidden")
+            with RawFTP(self.site.ftp).login() as ftp:
+                ftp.passive()
+                ftp.expect(451, f"RETR {self.virtual}/file")
+                self.assertEqual(ftp.names(self.virtual), [b"file"])
+            with RawRFC913(self.site.rfc913).login() as simple:
+                self.assertEqual(simple.command(f"RETR {self.virtual}/file")[:1], b"-")
+            time.sleep(4.5)  # it tries again every two seconds
+            connection.execute("ALTER TABLE hidden RENAME TO transfer")
+
+        def goesOn() -> bool:
+            with RawFTP(self.site.ftp).login() as ftp:
+                ftp.passive()
+                return ftp.command(f"RETR {self.virtual}/file").code == 150
+
+        until(goesOn, "it goes on")
+        self.assertEqual(self.site.daemon.log().count("could not be written down"), 1)
+        self.assertEqual(self.site.daemon.trouble(), "")
 
     def test_protocols(self) -> None:
         """Each protocol says no in its own words; all count for one quota."""
