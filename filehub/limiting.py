@@ -225,7 +225,9 @@ class SessionLimits:
     @property
     def download(self) -> IRateLimiter | None:
         """See L{ISessionLimits.download}."""
-        limits = self._limits
+        limits, book = self._record.limits, self._book
+        if book.isEmpty and limits.downloadRate is None and book.transfers is None:
+            return limits.download
         return self._limiter("download", limits.downloadRate, limits.download)
 
     @property

@@ -158,12 +158,14 @@ class SessionSlot:
 
     def loggedIn(self, account: IFileAccount, session: Limited | None = None) -> None:
         """See L{ISessionSlot.loggedIn}."""
-        self.loggedOut()
+        if self.account is not None or self._deadline is not None:
+            self.loggedOut()
         limits = account.limits
         commands = limits.commands
         if commands is not None and self.connection.protocol == _LOGINLESS:
             self._registry.countRequest(account.name, self.group, commands)
-        self._registry.countIn(self.connection.protocol, account)
+        if self.connection.protocol != _LOGINLESS:
+            self._registry.countIn(self.connection.protocol, account)
         self.account = account.name
         self.limits = limits
         self.session = session

@@ -1,9 +1,9 @@
 """
 Files that are read whole before the first of their blocks leaves.
 
-What a network boot asks for most are files of a few KiB: menus, configurations, scripts.
-If storage has all of one at hand, it is read and closed at once, and what serves it is
-bytes: nothing is shared, nothing is read ahead, nothing has to be closed at the end.
+What network boots ask for most are files of a few KiB: menus, configurations, scripts.
+If storage has all of one at hand (L{IAtOnce<filehub.views.IAtOnce>}), what serves it is
+bytes: nothing is open, nothing is shared or read ahead, nothing can fail later.
 """
 
 from __future__ import annotations
@@ -11,24 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from filehub.handles import IPromptReads
-from filehub.interfaces import IReadHandle
-
 #: Bytes of the largest file that is read at once.
 SMALL: Final = 16 * 1024
-
-_scratch: Final = memoryview(bytearray(SMALL))
-
-
-def wholeFile(handle: IReadHandle) -> bytes | None:
-    """All of a file, if it is small and need not be waited for."""
-    size: int = handle.attributes.size
-    if size > SMALL:
-        return None
-    prompt = IPromptReads(handle, None)
-    if prompt is None or prompt.readNow(0, _scratch[:size]) != size:
-        return None
-    return bytes(_scratch[:size])
 
 
 class SmallFile:
@@ -57,4 +41,4 @@ class SmallFile:
         return [data[each : each + blksize] for each in range(start, stop, blksize)]
 
 
-__all__ = ["SMALL", "SmallFile", "wholeFile"]
+__all__ = ["SMALL", "SmallFile"]

@@ -35,8 +35,9 @@ from filehub.transfer.datagrams import Datagram
 from filehub.transfer.eager import begin
 from filehub.transfer.metering import SOMETHING
 from filehub.transfer.sharing import SharedReads
-from filehub.transfer.smallfile import SmallFile, wholeFile
+from filehub.transfer.smallfile import SMALL, SmallFile
 from filehub.transfer.translate import NetasciiDecoder, NetasciiEncoder
+from filehub.views import IAtOnce
 
 
 class House(Protocol):
@@ -218,9 +219,15 @@ class Exchange:
 
     async def _download(self, account: IFileAccount, places: Sequence[VirtualPath]) -> Session:
         house, request = self._house, self.request
+        limiter = account.limits.download
+        octet = request.mode is wire.Mode.OCTET
+        if octet and limiter is None and len(places) == 1 and house.groups is None:
+            files = IAtOnce(account.fileSystem, None)
+            whole = None if files is None else files.readAtOnce(places[0], SMALL)
+            if whole is not None:
+                return self._send(whole)
         self._path, handle = await house.naming.open(account, places)
         self._close = handle.close
-        octet = request.mode is wire.Mode.OCTET
         bounds = house.boundsFor(self.datagram, write=False)
         if octet and house.groups is not None:
             seat = house.groups.join(
@@ -231,13 +238,6 @@ class Exchange:
                 self.port, self._close, self._moved = seat, seat.release, lambda: member.nbytes
                 house.listens(self)
                 return member
-        limiter = account.limits.download
-        if octet and limiter is None:
-            whole = wholeFile(handle)
-            if whole is not None:
-                self._close = None
-                await handle.close()
-                return self._send(whole, bounds)
         handle = await house.reads.join(handle, (account.name, self._path))
         self._close = handle.close
         gate = RateGate(house.clock, limiter)
@@ -254,12 +254,14 @@ class Exchange:
         self._moved = lambda: sender.nbytes
         return sender
 
-    def _send(self, whole: bytes, bounds: Bounds) -> Session:
-        """All of the file is here."""
+    def _send(self, whole: bytes) -> Session:
+        """All of the file is here: nothing is read later, and nothing is open."""
+        house = self._house
+        bounds = house.boundsFor(self.datagram, write=False)
         terms = negotiate(self.request, bounds, len(whole))
-        port = self.port = self._house.openPort(self.datagram, self, terms.blksize)
+        port = self.port = house.openPort(self.datagram, self, terms.blksize)
         source = SmallFile(whole, terms.blksize)
-        sender = Sender(port, source, terms, self._house.settings, self.started)
+        sender = Sender(port, source, terms, house.settings, self.started)
         self._moved = lambda: sender.nbytes
         return sender
 

@@ -153,8 +153,8 @@ class TFTPService(Service):
         self._numbers = itertools.count(1)
         self._sweeping: Deadline | None = None
         self._misses = 0
-        #: By interface, family and direction; an MTU may change.
-        self._bounds: dict[tuple[int, bool, bool], Bounds] = {}
+        #: By interface, address of ours and direction; an MTU may change.
+        self._bounds: dict[tuple[int, str, bool], Bounds] = {}
         self._locals: dict[str, Address] = {}
 
     # --- life -----------------------------------------------------------------------
@@ -332,7 +332,7 @@ class TFTPService(Service):
 
     def boundsFor(self, datagram: Datagram, *, write: bool) -> Bounds:
         """The most that is granted on the way that this request came."""
-        way = (datagram.interface, ":" in plainHost(datagram.local), write)
+        way = (datagram.interface, datagram.local, write)
         bounds = self._bounds.get(way)
         if bounds is None:
             bounds = self._bounds[way] = self._boundsOf(datagram, write)
@@ -389,8 +389,10 @@ class TFTPService(Service):
 
     def proved(self, exchange: Exchange) -> None:
         """The peer has answered: its address is not forged."""
-        self.listens(exchange)
-        self._listening.discard(exchange.key)
+        key = exchange.key
+        if self._unproven.get(key) is exchange:
+            del self._unproven[key]
+        self._listening.discard(key)
         self._gate.proved(exchange.connection.peer.host)
 
     def listens(self, exchange: Exchange) -> None:
