@@ -288,6 +288,24 @@ class SinksTests(SynchronousTestCase):
         self.assertEqual(after.seen, [SessionStarted(CLIENT)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_wants(self) -> None:
+        """Who says what it wants is told that and nothing else, each time."""
+        some, every = _Choosy(), Events()
+        sinks = Sinks([some, every])
+        ended = SessionEnded(CLIENT, "ann", "quit", 1.0)
+        for event in (SessionStarted(CLIENT), ended, SessionStarted(CLIENT), ended):
+            sinks.emit(event)
+        self.assertEqual(some.seen, [ended, ended])
+        self.assertEqual(len(every.seen), 4)
+
+
+class _Choosy(Events):
+    """Wants to know how sessions end."""
+
+    def wants(self, kind: type[Event]) -> bool:
+        """See L{Sinks}."""
+        return kind is SessionEnded
+
 
 class TransferLogTests(SynchronousTestCase):
     """The xferlog."""
