@@ -67,6 +67,14 @@ class UserTests(DatabaseCase):
             },
         )
 
+    def test_quotas(self) -> None:
+        """Quotas have options of their own, for users and groups; empty removes one."""
+        self.run_("user", "add", "ann", "--no-password", "--quota", "500", "--upload-quota", "7")
+        self.run_("user", "set", "ann", "--quota", "", "--quota-period", "day")
+        self.assertEqual(self.stored("ann").settings, {"upload_quota": 7, "quota_period": "day"})
+        self.run_("group", "add", "staff", "--download-quota-files", "3")
+        self.assertIn("quota_period", self.fails("user", "set", "ann", "--quota-period", "year"))
+
     def test_refused(self) -> None:
         """What the configuration file could not have is refused, and nothing is stored."""
         for words, expected in (

@@ -214,3 +214,26 @@ class QuotaTests(QuotaCommand, IntegrationTestCase):
             connection.execute("ALTER TABLE hidden RENAME TO usage")
         self.assertEqual(self.store("/b", 100), 226)
         self.assertNotIn("Traceback", self.site.daemon.log())
+
+
+class BoundTests(IntegrationTestCase):
+    """The largest file that a mount takes."""
+
+    def makeSite(self) -> Site:
+        return self.newSite(mount="largest_file = 1000")
+
+    def test_largest(self) -> None:
+        """Each protocol refuses what is larger, announced or not, and takes what is not."""
+        with RawFTP(self.site.ftp).login() as ftp:
+            self.assertEqual(ftp.store(f"STOR {self.virtual}/a", bytes(1000)).code, 226)
+            self.assertEqual(ftp.store(f"STOR {self.virtual}/b", bytes(1001)).code, 552)
+            self.assertEqual(ftp.store(f"APPE {self.virtual}/a", bytes(1)).code, 552)
+        with RawRFC913(self.site.rfc913).login() as simple:
+            simple.command(f"STOR NEW {self.virtual}/c")
+            self.assertTrue(simple.command("SIZE 1001").startswith(b"-"))
+        with RawTFTP(self.site.tftp) as tftp:
+            answer = tftp.ask(request(WRQ, f"{self.virtual}/d".encode(), tsize=1001))
+            self.assertEqual(answer[:4], b"\0\5\0\3")
+        published = [each.name for each in self.work.iterdir() if each.name[0] != "."]
+        self.assertEqual(published, ["a"])
+        self.assertEqual((self.work / "a").stat().st_size, 1000)
