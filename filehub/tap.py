@@ -121,7 +121,8 @@ def makeService(options: Options) -> IService:
     daemonises = "nodaemon" in parent and not parent["nodaemon"]
 
     def listening() -> None:
-        settleMemory()
+        # Not before signals are heeded, for it takes a moment.
+        reactor.callWhenRunning(settleMemory)
         if options["config"] is None:
             _tell(welcome(service, options), daemonises)
 

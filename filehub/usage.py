@@ -126,6 +126,26 @@ class IUsageLedger(Interface):
     stored it.  Space is reserved before bytes move.
     """
 
+    async def enterName(path: VirtualPath) -> None:
+        """
+        Have this name, among all processes that serve the same tree.  One process may
+        have it several times.
+
+        @raise Busy: another process has it, and keeps it for long.
+        """
+
+    def leaveName(path: VirtualPath) -> None:
+        """Have it once less."""
+
+    def beginMoving(path: VirtualPath) -> bool:
+        """
+        A directory is about to move: false if it must not, because a process shares the
+        tree with others and a name in the directory is being changed.
+        """
+
+    def endMoving(path: VirtualPath) -> None:
+        """It has been moved, or not."""
+
     async def open(path: VirtualPath, besides: VirtualPath | None = None) -> IReservation:
         """
         What has the name C{path} is about to change, and with it the usage of all

@@ -250,17 +250,27 @@ class _Builder:
         self, service: FileHubService, storages: Mapping[VirtualPath, IStorage]
     ) -> Claims | None:
         """Who counts what is stored, if there are quotas; and what is moved."""
-        if not countsAnything(self._values):
-            if not self._values.source:
-                return None
-            if self._crew is not None:
-                self._limiting = withoutCounting(self._limiting)
-                return None
+        crew = self._crew
+        if crew is not None and self._values.source:
+            # Who an account brings a quota along for, one process would have to know.
+            self._limiting = withoutCounting(self._limiting)
+        if not countsAnything(self._values) and (crew is not None or not self._values.source):
+            return None
         state = self._values.server.state
-        usage = self._usage = UsageService(self._reactor, state, storages, self._values)
+        usage = self._usage = UsageService(
+            self._reactor,
+            state,
+            storages,
+            self._values,
+            figures=None if crew is None else crew.figures,
+        )
+        if crew is not None:
+            crew.preparing.append(usage.prepare)
+            crew.concluding.append(usage.conclude)
         usage.setServiceParent(service)  # type: ignore[no-untyped-call]
         self._rates.transfers = usage.transfers
-        self._limiting = usage.limiting(self._limiting)
+        if crew is None:
+            self._limiting = usage.limiting(self._limiting)
         return usage.claims
 
     def _closeUsage(self) -> Deferred[None] | None:

@@ -26,6 +26,7 @@ from filehub.interfaces import ISessionLimits, IStorage
 from filehub.paths import ROOT, VirtualPath
 from filehub.state.brought import BroughtQuotas, BroughtRecords, smallest
 from filehub.state.database import StateDatabase
+from filehub.state.figures import Figures
 from filehub.state.ledger import UsageLedger
 from filehub.state.records import FILE_NAME, SCHEMA, UsageRecords
 from filehub.state.transferrecords import TransferRecords
@@ -140,22 +141,27 @@ class UsageService(Service):
         storages: Mapping[VirtualPath, IStorage],
         values: Configuration,
         workers: Workers | None = None,
+        figures: Figures | None = None,
     ) -> None:
         """
         @param state: the state folder; L{None}: nothing outlives the process.
+        @param figures: what several processes share; then one of them L{prepare}s before
+            they part, and L{conclude}s.
         """
         self._workers = workers or FileWorkers(reactor, threads=1, queue=_QUEUE)
         path = None if state is None else state / FILE_NAME
         self._database = StateDatabase(path, SCHEMA, self._workers)
         self._measure = MountedMeasure(storages)
-        self.ledger = UsageLedger(reactor, UsageRecords(self._database), self._measure)
+        self._isDivided = figures is not None
+        self.ledger = UsageLedger(reactor, UsageRecords(self._database), self._measure, figures)
         self.ledger.owners |= ownersIn(values)
         self._quotas = quotasOf(values)
         self.transfers = TransferLedger(
             reactor, TransferRecords(self._database), transferSettings(values)
         )
         self._brought = BroughtQuotas(BroughtRecords(self._database), self._saidOf)
-        self._mayBring = bool(values.source)
+        # What an account brings along, only the process knows that it has logged in to.
+        self._mayBring = bool(values.source) and not self._isDivided
         self.claims = Claims(self.ledger) if self._quotas or self._mayBring else None
         self._opened = self._complained = False
         self._loops = [
@@ -173,10 +179,11 @@ class UsageService(Service):
         """
         super().startService()  # type: ignore[no-untyped-call]
         try:
-            self._database.open()
+            self._database.open(exclusive=not self._isDivided)
             if self._mayBring:
                 self._brought.load()
-            self.ledger.load(self._brought.quotas(self._quotas))
+            if not self._isDivided:
+                self.ledger.load(self._brought.quotas(self._quotas))
             self.transfers.load()
         except FileHubError as error:
             self._database.closeNow()
@@ -185,6 +192,30 @@ class UsageService(Service):
         self.ledger.start()
         for loop, seconds in self._loops:
             loop.start(seconds, now=False)
+
+    def prepare(self) -> None:
+        """
+        Read what is written down, in the process that the others come from; blocks.
+
+        @raise ConfigurationError: the database cannot be used.
+        """
+        self._database.open()
+        try:
+            self.ledger.load(self._quotas)
+        except FileHubError as error:
+            self._database.closeNow()
+            raise ConfigurationError(str(error)) from None
+        self._database.suspend()
+
+    def conclude(self) -> None:
+        """Say how much there is, now that all other processes have ended; blocks."""
+        try:
+            self._database.open(exclusive=False)
+            self.ledger.conclude()
+        except FileHubError as error:
+            self._log.warn("usage could not be written: {error}", error=str(error))
+        finally:
+            self._database.closeNow()
 
     def configure(self, values: Configuration) -> None:
         """These are the quotas from now on; a directory that has a new one is counted."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from filehub.config.quotas import countsAnything
+from filehub.config.limits import transferSettings
+from filehub.config.quotas import quotasOf
 from filehub.config.schema import Configuration
 
 #: What complains: a text and a place in the configuration.
@@ -25,8 +26,10 @@ def checkWorkers(values: Configuration, complain: Complain) -> None:
     if values.server.workers == 1:
         return
     reasons = []
-    if countsAnything(values):
-        reasons.append("quotas (one process counts what is stored and moved)")
+    if quotasOf(values) and values.server.state is None:
+        reasons.append("quotas without server.state (where processes tell one another)")
+    if transferSettings(values).isLimited:
+        reasons.append("quotas of transfers (one process counts what is moved)")
     if values.tftp.multicast.addresses:
         reasons.append("tftp.multicast (one process has the groups)")
     if any(text.startswith("systemd") for text in values.tftp.listen):

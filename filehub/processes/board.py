@@ -87,6 +87,10 @@ class SharedCounts:
         board.add(self.seat, place, -1)
         return False
 
+    def total(self, key: object) -> int:
+        """Of all processes."""
+        return self._board.total(self._board.place(self._kind, key))
+
     def leave(self, key: object) -> None:
         """See L{filehub.registry.Counts.leave}."""
         self._board.add(self.seat, self._board.place(self._kind, key), -1)

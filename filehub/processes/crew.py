@@ -12,6 +12,7 @@ from typing import Any
 from filehub.processes.board import Board, SharedCounts
 from filehub.processes.bulletin import Bulletin
 from filehub.processes.standin import StandIn
+from filehub.processes.usage import SharedFigures
 from filehub.protocols.tftp.listening import openShared
 from filehub.transfer.datagrams import ListeningSocket
 
@@ -24,6 +25,10 @@ class Crew:
     @ivar reactor: what the server is built on.
     @ivar board: who counts how much.
     @ivar bulletin: who hears what.
+    @ivar figures: who stores how much.
+    @ivar preparing: what is done before the first process parts; may raise
+        L{ConfigurationError<filehub.errors.ConfigurationError>}.
+    @ivar concluding: what is done when all have ended.
     @ivar seat: which of them this process is; -1 in the one that watches.
     """
 
@@ -35,6 +40,9 @@ class Crew:
         self.reactor = StandIn(reactor)
         self.board = Board(size)
         self.bulletin = Bulletin()
+        self.figures = SharedFigures(self.board)
+        self.preparing: list[Callable[[], None]] = []
+        self.concluding: list[Callable[[], None]] = []
         self.seat = -1
         self._counts: list[SharedCounts] = []
         self._datagrams: list[tuple[ListeningSocket, list[ListeningSocket]]] = []
@@ -65,11 +73,17 @@ class Crew:
 
         return open
 
+    def lost(self, seat: int) -> None:
+        """Who had this seat has ended; nobody counts for him any more."""
+        self.board.clear(seat)
+        self.figures.lost(seat)
+
     def sit(self, seat: int, reactor: Any) -> None:
         """This process has parted from the others, and this is its reactor."""
         self.seat = seat
         for counts in self._counts:
             counts.seat = seat
+        self.figures.sit(seat)
         for own, sockets in self._datagrams:
             # The number stays, the socket becomes this seat's.
             os.dup2(sockets[seat].fileno(), own.fileno(), inheritable=False)

@@ -105,7 +105,7 @@ class Worker:
         """The process is gone."""
         watcher, number = self._watcher, self.number
         self.number = None
-        watcher.crew.board.clear(self.seat)
+        watcher.crew.lost(self.seat)
         if watcher.stopping:
             watcher.checkEnded()
             return
@@ -269,6 +269,8 @@ class WorkersService(FileHubService):
             self._furnishOnce()
             # Under twist nothing is bound yet.
             MultiService.privilegedStartService(self)  # type: ignore[no-untyped-call]
+            for prepare in self._crew.preparing:
+                prepare()
         except ConfigurationError as error:
             self.giveUp(error)
         Service.startService(self)  # type: ignore[no-untyped-call]
@@ -303,6 +305,8 @@ class WorkersService(FileHubService):
     def _closeAll(self) -> None:
         for port in self._crew.reactor.ports:
             port.stopListening()
+        for conclude in self._crew.concluding:
+            conclude()
         self._report()
 
 

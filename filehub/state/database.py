@@ -82,13 +82,16 @@ class StateDatabase:
         (damage,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)
+        # Several processes may open a new one at the same moment.
+        connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(self._schema):
             raise sqlite3.DatabaseError(f"it is of a later version ({version})")
         for number in range(version, len(self._schema)):
-            connection.executescript(
-                f"BEGIN; {self._schema[number]}; PRAGMA user_version = {number + 1}; COMMIT"
-            )
+            for statement in self._schema[number].split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
 
     def _tryLock(self) -> bool:
         lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -107,6 +110,15 @@ class StateDatabase:
         os.close(self._lock)
         self._lock = -1
         return False
+
+    def suspend(self) -> None:
+        """
+        Keep it from other servers, but have no connection any more: this process is about
+        to be divided, and the others open it themselves, not exclusively.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def perform(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
         """

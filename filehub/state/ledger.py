@@ -28,14 +28,14 @@ from zope.interface import implementer
 from filehub.attributes import QuotaUsage, SpaceUsage
 from filehub.errors import Busy, FileHubError
 from filehub.paths import VirtualPath
+from filehub.state.figures import Figures, OwnFigures
+from filehub.state.names import LOOK, PATIENCE, Names
 from filehub.state.records import PartName, UsageRecords, UsageRow
 from filehub.state.reservations import Reservation, Root
 from filehub.usage import IUsageLedger, Measure, Quota
 
 #: Seconds between a change and writing it down.
 FLUSH: Final = 2.0
-#: Seconds that an upload waits for a directory to be counted.
-PATIENCE: Final = 10.0
 
 _NO_PARTS: Final[Mapping[str, int]] = {}
 
@@ -61,7 +61,17 @@ class UsageLedger:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, records: UsageRecords, measuring: Measuring) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        records: UsageRecords,
+        measuring: Measuring,
+        figures: Figures | None = None,
+    ) -> None:
+        """
+        @param figures: where they are, if this process shares them with others.
+        """
+        self.figures: Figures = figures or OwnFigures()
         self._clock = clock
         self._records = records
         self._measuring = measuring
@@ -71,6 +81,9 @@ class UsageLedger:
         self._open: set[Reservation] = set()
         self._parts: dict[VirtualPath, dict[str, int]] = {}
         self._changedParts: set[PartName] = set()
+        self._partsSeen = 0
+        self._names = Names(clock, self.figures, self._readParts)
+        self._postponed: set[Root] = set()
         self._unwritten: set[Root] = set()
         self._forgotten: list[VirtualPath] = []
         self._call: IDelayedCall | None = None
@@ -83,7 +96,7 @@ class UsageLedger:
     def load(self, quotas: Mapping[VirtualPath, Quota]) -> None:
         """
         Read what is written down; blocks.  Rows of directories without a quota are
-        forgotten.
+        forgotten.  Of several processes, the one does it that the others come from.
 
         @raise StorageUnavailable: it cannot be read.
         """
@@ -95,24 +108,26 @@ class UsageLedger:
             if root is None:
                 self._forgotten.append(row.path)
             else:
-                root.nbytes, root.nfiles = row.nbytes, row.nfiles
-                root.known = root.known or row.exact
+                root.found(row.nbytes, row.nfiles, known=root.known or row.exact)
         for (owner, path), size in parts.items():
             self._parts.setdefault(path, {})[owner] = size
             self.owners.add(owner)
-        self._schedule()
+        self._partsSeen = self.figures.partsVersion
+        if not self.figures.isShared:
+            self._schedule()
 
     def setQuota(self, path: VirtualPath, quota: Quota) -> None:
         """What may lie below C{path}; with effect on uploads that are going on."""
         root = self._roots.get(path.segments)
         if root is None:
-            root = self._roots[path.segments] = Root(path)
+            root = self._roots[path.segments] = Root(path, self.figures)
             for end in range(len(path.segments) + 1):
                 self._divided.add(path.segments[:end])
         root.quota = quota
 
     def start(self) -> None:
         """Count what has to be, now rather than when somebody waits for it."""
+        self._schedule()
         for root in self._roots.values():
             if not root.known:
                 self._count(root)
@@ -201,6 +216,49 @@ class UsageLedger:
             for owner in parts
         ]
 
+    # --- names
+
+    async def enterName(self, path: VirtualPath) -> None:
+        """See L{IUsageLedger.enterName}."""
+        if self.figures.isShared:
+            await self._names.enter(path)
+
+    async def _readParts(self) -> None:
+        """Other processes may have written some down."""
+        version = self.figures.partsVersion
+        if version == self._partsSeen:
+            return
+        found = await self._records.parts()
+        for name in self._changedParts:
+            found.pop(name, None)
+            size = self.partsOf(name[1]).get(name[0])
+            if size is not None:
+                found[name] = size
+        self._parts.clear()
+        for (owner, path), size in found.items():
+            self._parts.setdefault(path, {})[owner] = size
+            self.owners.add(owner)
+        self._partsSeen = version
+
+    def leaveName(self, path: VirtualPath) -> None:
+        """See L{IUsageLedger.leaveName}."""
+        if not self.figures.isShared or not self._names.leave(path):
+            return
+        if any(name[1] == path for name in self._changedParts):
+            # Whoever has it next has to know of them.
+            written = Deferred.fromCoroutine(self.flush()).addErrback(self._notWritten)
+            written.addCallback(lambda _: self.figures.leaveName(path))
+        else:
+            self.figures.leaveName(path)
+
+    def beginMoving(self, path: VirtualPath) -> bool:
+        """See L{IUsageLedger.beginMoving}."""
+        return self.figures.beginMoving(path)
+
+    def endMoving(self, path: VirtualPath) -> None:
+        """See L{IUsageLedger.endMoving}."""
+        self.figures.endMoving(path)
+
     # --- changes
 
     async def open(self, path: VirtualPath, besides: VirtualPath | None = None) -> Reservation:
@@ -215,23 +273,28 @@ class UsageLedger:
                 await self._counted(unknown[0], path)
                 continue
             unmarked = [root for root in roots if not root.marked]
-            if not unmarked:
-                break
-            await self._records.mark([root.path for root in unmarked])
-            for root in unmarked:
-                root.marked = True
+            if unmarked:
+                await self._records.mark([root.path for root in unmarked])
+                for root in unmarked:
+                    root.marked = True
+                continue
+            with self.figures.together():
+                # Since we looked, another process may have begun to count.
+                if all(root.known for root in roots):
+                    for root in roots:
+                        root.hold(0, 0, 1)
+                    break
         reservation = Reservation(self, path, besides, tuple(roots))
-        for root in roots:
-            root.users += 1
         self._open.add(reservation)
         return reservation
 
     def closed(self, reservation: Reservation) -> None:
         """Called by the reservation."""
         self._open.discard(reservation)
-        for root in reservation.roots:
-            root.users -= 1
-            self._unwritten.add(root)
+        with self.figures.together():
+            for root in reservation.roots:
+                root.hold(0, 0, -1)
+                self._unwritten.add(root)
         self._schedule()
         for root in reservation.roots:
             if not root.known:
@@ -261,6 +324,12 @@ class UsageLedger:
             root.known = False
             self._count(root)
 
+    def _recountDoubtful(self) -> None:
+        """Of what dead processes may have left behind, where nothing changes now."""
+        for root in self._roots.values():
+            if root.isDoubtful and not root.users:
+                self.recount(root.path)
+
     async def obey(self) -> None:
         """
         Do what somebody outside has asked for by way of the database.
@@ -269,13 +338,34 @@ class UsageLedger:
         """
         for path in await self._records.wanted():
             self.recount(path)
+        if self.figures.isShared:
+            self._recountDoubtful()
 
     def _count(self, root: Root) -> None:
         """Count it, unless that is being done, or something changes there."""
-        if root.counting or any(each.concerns(root) for each in self._open):
+        if any(each.concerns(root) for each in self._open):
             return
-        root.counting = True
+        with self.figures.together():
+            free = not root.counting and not root.users
+            if free:
+                root.counting = True
+        if not free:
+            self._countLater(root)
+            return
         Deferred.fromCoroutine(self._find(root)).addErrback(self._notFound, root)
+
+    def _countLater(self, root: Root) -> None:
+        """Another process counts, or changes something there: nobody tells when it has."""
+        if self.figures.isShared and root not in self._postponed:
+            self._postponed.add(root)
+            self._clock.callLater(LOOK, self._lookAgain, root)
+
+    def _lookAgain(self, root: Root) -> None:
+        self._postponed.discard(root)
+        if not root.known:
+            self._count(root)
+        elif not root.counting:
+            self._tellCounted(root)
 
     async def _find(self, root: Root) -> None:
         found = await self._measuring.measure(root.path, sorted(self.owners))
@@ -299,10 +389,18 @@ class UsageLedger:
             oldBytes=root.nbytes,
             oldFiles=root.nfiles,
         )
-        root.nbytes, root.nfiles = nbytes, nfiles
-        root.known, root.counting = True, False
+        if self.figures.isShared and self._changedParts:
+            # The others read of parts in the database.
+            await self.flush()
+        with self.figures.together():
+            root.found(nbytes, nfiles)
+            root.counting = False
         self._unwritten.add(root)
         self._schedule()
+        self._tellCounted(root)
+
+    @staticmethod
+    def _tellCounted(root: Root) -> None:
         waiting, root.waiting = root.waiting, []
         for waiter in waiting:
             waiter.callback(None)
@@ -356,7 +454,8 @@ class UsageLedger:
         forgotten, self._forgotten = self._forgotten, []
         rows = []
         for root in roots:
-            exact = root.known and not root.users
+            # Of several processes, the one says so that is there when all others are gone.
+            exact = root.known and not root.users and not self.figures.isShared
             if exact:
                 # What begins from now on has to say so again, and is behind us in line.
                 root.marked = False
@@ -370,6 +469,23 @@ class UsageLedger:
             self._forgotten += forgotten
             raise
         self._complained = False
+        if known and self.figures.isShared:
+            with self.figures.together():
+                if self._partsSeen == self.figures.partsVersion:
+                    self._partsSeen += 1
+                self.figures.partsVersion += 1
+
+    def conclude(self) -> None:
+        """
+        Write down what there is when all processes have ended; blocks.
+
+        @raise StorageUnavailable: that is not possible.
+        """
+        rows = [
+            UsageRow(root.path, root.nbytes, root.nfiles, root.known and not root.isDoubtful)
+            for root in self._roots.values()
+        ]
+        self._records.conclude(rows)
 
     async def stop(self) -> None:
         """Write down everything; whatever goes on is not exact."""

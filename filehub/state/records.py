@@ -67,11 +67,7 @@ class UsageRecords:
                 UsageRow(_path(path), nbytes, nfiles, exact > 0)
                 for path, nbytes, nfiles, exact in rows
             ]
-            parts = {
-                (decodeName(owner), _path(path)): nbytes
-                for owner, path, nbytes in connection.execute("SELECT * FROM part")
-            }
-            return usage, parts
+            return usage, _partsIn(connection)
 
         return self.database.perform(work)
 
@@ -104,6 +100,19 @@ class UsageRecords:
 
         await self.database.run(work)
 
+    async def parts(self) -> dict[PartName, int]:
+        """What broken uploads have left, by the words of all processes."""
+        return await self.database.run(_partsIn)
+
+    def conclude(self, rows: Iterable[UsageRow]) -> None:
+        """L{write} usage at once; blocks."""
+        usage = [(asBytes(row.path), row.nbytes, row.nfiles, row.exact) for row in rows]
+        self.database.perform(
+            lambda connection: connection.executemany(
+                "INSERT OR REPLACE INTO usage VALUES (?, ?, ?, ?)", usage
+            )
+        )
+
     async def wanted(self) -> list[VirtualPath]:
         """What somebody outside wants to have counted again; see L{want}."""
 
@@ -123,6 +132,13 @@ class UsageRecords:
                 "INSERT OR IGNORE INTO recount VALUES (?)", rows
             )
         )
+
+
+def _partsIn(connection: sqlite3.Connection) -> dict[PartName, int]:
+    return {
+        (decodeName(owner), _path(path)): nbytes
+        for owner, path, nbytes in connection.execute("SELECT * FROM part")
+    }
 
 
 def _path(raw: bytes) -> VirtualPath:

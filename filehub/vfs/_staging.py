@@ -37,6 +37,9 @@ _DRAFTS: Final = b"drafts"
 _PARTS: Final = b"parts"
 _APPENDS: Final = b"appends"
 
+#: Seconds within which a folder may change again without a new time.
+_MOMENT: Final = 1.0
+
 
 def tryLock(descriptor: int) -> bool:
     """
@@ -81,8 +84,8 @@ class Staging:
         #: Keys that may have parts.  Read without the lock, also by the reactor's
         #: thread: a miss there costs nothing, a hit is looked up by a worker.
         self._keys: set[bytes] = set()
-        with suppress(OSError):
-            self._keys.update(_openat.listNames(self._folder(_PARTS, create=False)))
+        self._changed = 0.0
+        self.refresh()
 
     def close(self) -> None:
         """Let go of the descriptors."""
@@ -123,6 +126,16 @@ class Staging:
         text = owner.encode("utf-8", "surrogatepass") + b"\0" + b"/".join(directory)
         return blake2b(text, digest_size=20).hexdigest().encode("ascii")
 
+    def refresh(self) -> None:
+        """Other processes leave parts as well."""
+        with suppress(OSError):
+            folder = self._folder(_PARTS, create=False)
+            changed = os.fstat(folder).st_mtime
+            # What changes twice within a moment has the same time.
+            if changed != self._changed or self._clock() - changed < _MOMENT:
+                self._keys.update(_openat.listNames(folder))
+                self._changed = changed
+
     def mayHaveParts(self, owner: str, directory: Names) -> bool:
         """Does it make sense to look?  Never blocks."""
         return bool(self._keys) and self._key(owner, directory) in self._keys
@@ -140,7 +153,9 @@ class Staging:
                 os.mkdir(key, 0o700, dir_fd=parts)
             self._keys.add(key)
         elif key not in self._keys:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            self.refresh()
+            if key not in self._keys:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return _openat.openChildDirectory(self._folder(_PARTS), key)
 
     def dropIfEmpty(self, owner: str, directory: Names) -> None:

@@ -233,12 +233,18 @@ class Claims:
         """
         claim = self._claims.get(path)
         if claim is None:
-            reservation = await self.ledger.open(path)
+            await self.ledger.enterName(path)
+            try:
+                reservation = await self.ledger.open(path)
+            except BaseException:
+                self.ledger.leaveName(path)
+                raise
             claim = self._claims.get(path)
             if claim is None:
                 claim = self._claims[path] = Claim(path, self.ledger, reservation)
             else:
                 reservation.close()
+                self.ledger.leaveName(path)
         self.keep(claim)
         try:
             await claim.acquire()
@@ -258,6 +264,7 @@ class Claims:
         claim.users -= 1
         if not claim.users:
             claim.close()
+            self.ledger.leaveName(claim.path)
             if self._claims.get(claim.path) is claim:
                 del self._claims[claim.path]
 

@@ -160,7 +160,7 @@ class LocalTree:
     async def partSize(self, owner: str, path: VirtualPath) -> int | None:
         """See L{IMeasurable.partSize}."""
         names = _openat.encodeNames(path)
-        if not names or not self.staging.mayHaveParts(owner, names[:-1]):
+        if not names:
             return None
         try:
             return (await self.root.work(self.staging.statPart, owner, names)).st_size

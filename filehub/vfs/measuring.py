@@ -31,6 +31,7 @@ def measureFolder(
 
     @raise OSError: a directory that cannot be read: what is in it would not count.
     """
+    staging.refresh()
     nbytes = nfiles = 0
     parts: dict[tuple[str, VirtualPath], int] = {}
     pending = [names]

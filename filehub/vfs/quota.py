@@ -162,7 +162,7 @@ class QuotaFileSystem(ForwardingFileSystem):
 
         @raise PermissionDenied: a directory with a quota, on it or below it.
         @raise Busy: a directory that would go to where another quota holds, while
-            there are uploads into it.
+            there are uploads into it; with several processes, any directory then.
         """
         ledger = self._ledger
         if not (ledger.governs(source) or ledger.governs(target) or ledger.divides(source)):
@@ -200,6 +200,14 @@ class QuotaFileSystem(ForwardingFileSystem):
     ) -> None:
         if self._ledger.divides(source) or self._ledger.divides(target):
             raise PermissionDenied(source, "a quota is kept there")
+        if not self._ledger.beginMoving(source):
+            raise Busy(source)
+        try:
+            await self._moveDirectory(source, target, replace)
+        finally:
+            self._ledger.endMoving(source)
+
+    async def _moveDirectory(self, source: VirtualPath, target: VirtualPath, replace: bool) -> None:
         async with (
             self._reserving(source, target) as giving,
             self._reserving(target, source) as taking,

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from filehub.interfaces import IStorage
 from filehub.paths import ROOT, VirtualPath
 from filehub.state.database import StateDatabase
+from filehub.state.figures import Figures
 from filehub.state.ledger import FLUSH, UsageLedger
 from filehub.state.records import SCHEMA, UsageRecords
 from filehub.usage import Quota
@@ -34,14 +35,22 @@ class Books:
         mounts: Mapping[str, IStorage],
         quotas: Mapping[str, Quota],
         path: Path | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self.mounts = {ROOT.join(point): storage for point, storage in mounts.items()}
         self.clock = Clock()
         self.database = StateDatabase(path, SCHEMA, ImmediateWorkers())
         self.database.open(exclusive=False)
         self.measure = MountedMeasure(self.mounts)
-        self.ledger = UsageLedger(self.clock, UsageRecords(self.database), self.measure)
-        self.ledger.load({ROOT.join(each): quota for each, quota in quotas.items()})
+        records = UsageRecords(self.database)
+        self.ledger = UsageLedger(self.clock, records, self.measure, figures)
+        limits = {ROOT.join(each): quota for each, quota in quotas.items()}
+        if figures is None or figures.seat < 0:
+            self.ledger.load(limits)
+        else:
+            # Read it has the process that this one comes from.
+            for place, quota in limits.items():
+                self.ledger.setQuota(place, quota)
         self.claims = Claims(self.ledger)
 
     def view(self, owner: str = "ada") -> QuotaFileSystem:
