@@ -218,6 +218,7 @@ class Data:
 
     @ivar arranged: what was arranged last.
     @ivar stream: what L{open} gives.
+    @ivar early: a connection that has come already, for what needs no waiting.
     @ivar isSlow: does the client connect later (L{connect})?
     @ivar problem: raised instead.
     """
@@ -226,6 +227,7 @@ class Data:
         self.arranged: Any = None
         self.stream = Stream()
         self.streams: list[Stream] = []
+        self.early: Any = None
         self.isSlow = False
         self.problem: Exception | None = None
         self.resets = 0
@@ -261,10 +263,12 @@ class Data:
         return stream
 
     def hasArrived(self) -> bool:
-        return False
+        return self.early is not None
 
-    def take(self) -> None:
-        return None
+    def take(self) -> Any:
+        self.arranged = None
+        early, self.early = self.early, None
+        return early
 
     def connect(self) -> None:
         """The client connects."""
