@@ -119,6 +119,7 @@ async def receive(
     @param marked: called with each restart marker that arrives and the offset in the
         file up to which everything was stored by then.
     @param unstored: gets the pieces of a small file that is whole, instead of the handle.
+        Whoever gives it watches the first few seconds.
     @raise PeerGone: the stream was reset, or ended before C{length}.  What had
         arrived is stored.
     @raise Stalled: the same, after too long a silence.

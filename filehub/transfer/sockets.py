@@ -142,11 +142,10 @@ class SocketStream:
         that was asked for them a moment ago has sent nothing yet.
 
         @param pieces: gets what is read.
-        @param progress: counts it, and watches.
+        @param progress: counts it.
         @return: is that all?
         @raise PeerGone: as L{read}.
         """
-        progress.watch(self, 0)
         while most > 0:
             await self.readable()
             while most > 0:

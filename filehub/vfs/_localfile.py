@@ -222,16 +222,18 @@ class LocalWriteHandle:
         if not (self._draft.prompt and self._inPlace.bet):
             return False
         try:
-            if content:
-                self._inPlace.run(_writeFully, self._file.descriptor, 0, content)
-            self._ending = self._ended = True
-            try:
-                self._inPlace.run(_publish, self._draft)
-            finally:
-                self._file.close(small=True)
+            self._inPlace.run(self._storeWhole, content)
         except OSError as error:
             raise errorFor(error, self._path) from error
         return True
+
+    def _storeWhole(self, content: bytes) -> None:
+        _writeFully(self._file.descriptor, 0, content)
+        self._ending = self._ended = True
+        try:
+            _publish(self._draft)
+        finally:
+            self._file.close(small=True)
 
     def _isQuick(self) -> bool:
         """Is the work at the end one for the calling thread?"""

@@ -523,6 +523,29 @@ class KernelReceiveTests(ReceiveCases, PumpCase):
     if not _kernel.AVAILABLE:
         skip = "no sendfile, splice and RWF_NOWAIT here"
 
+    async def test_unstored(self) -> None:
+        """A small file that is whole may be handed over; a longer one is stored."""
+        small, large = content(5000), content(3 * MIB)
+        for data in (small, b"", large):
+            self.ours, self.theirs = streamPair()
+            target = self.target()
+            pieces: list[bytes] = []
+            await self.both(data, receive(self.ours, target, unstored=pieces))
+            isLarge = data is large
+            self.assertEqual(b"".join(pieces), b"" if isLarge else data)
+            self.assertEqual(target.stored(), data if isLarge else b"")
+
+    async def test_unstoredAndBroken(self) -> None:
+        """What has come of a small file whose sender vanishes is stored, to be resumed from."""
+        target = self.target()
+        receiving = ensureDeferred(receive(self.ours, target, unstored=[]))
+        await self.theirs.write(b"half a file")
+        await turns(0.02)
+        self.theirs.abort()
+        with self.assertRaises(PeerGone):
+            await receiving
+        self.assertEqual(target.stored(), b"half a file")
+
     async def test_storageRefusesTheSplice(self) -> None:
         """What splice could not store is stored by the handle, and not lost."""
         data = content(8 * MIB)

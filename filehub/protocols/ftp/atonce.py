@@ -10,6 +10,7 @@ only be needed for waiting.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from filehub.errors import PeerGone
@@ -17,10 +18,14 @@ from filehub.events import Direction, Outcome, TransferEnded
 from filehub.interfaces import IFileAccount, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.ongoing import announce, begin, conclude
+from filehub.protocols.ftp.ongoing import OngoingTransfer, announce, begin, conclude
+from filehub.protocols.ftp.security import openData
 from filehub.protocols.ftp.sockoptions import tune
 from filehub.protocols.ftp.wire import Reply
+from filehub.transfer.progress import Progress
 from filehub.transfer.pump import sendChunks
+from filehub.transfer.sockets import SocketStream
+from filehub.transfer.stream import ByteStream
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
@@ -56,6 +61,28 @@ def targetAtOnce(session: FTPSession, path: VirtualPath) -> IWriteHandle | None:
         return None
     handle: IWriteHandle | None = files.replaceAtOnce(path)
     return handle
+
+
+async def openAtOnce(session: FTPSession, transfer: OngoingTransfer) -> ByteStream:
+    """
+    The connection of an upload that may be over in a moment.  Stalls are watched for, and
+    it is tuned, if it lasts longer.
+
+    @raise ConnectFailed: it did not come about.
+    """
+    data = session.channels()
+    stream: ByteStream | None = data.take() if data.hasArrived() else None
+    if stream is None:
+        stream = await openData(session, transfer.direction)
+    if isinstance(stream, SocketStream):
+        data.remind(partial(_lasts, stream, transfer.progress))
+    return stream
+
+
+def _lasts(stream: SocketStream, progress: Progress) -> None:
+    if stream.kernelSocket is not None:
+        tune(stream.kernelSocket)
+        progress.watch(stream, 0)
 
 
 async def sendAtOnce(

@@ -37,7 +37,7 @@ import math
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
@@ -67,6 +67,9 @@ from filehub.protocols.ftp.sockoptions import bindSource, reset, tune
 from filehub.transfer.proxyheader import ProxyHeader
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
+
+#: Seconds after which a transfer is no short one any more.
+_SOON: Final = 1.0
 
 Protect = Callable[[SocketStream], Awaitable[ByteStream]]
 
@@ -100,6 +103,7 @@ class DataChannels:
         "_ports",
         "_proxies",
         "_reactor",
+        "_soon",
         "_sourcePort",
         "_stream",
         "_target",
@@ -168,6 +172,7 @@ class DataChannels:
         self._opening: SocketStream | None = None
         self._deadline: Deadline | None = None
         self._expires = math.inf
+        self._soon: Callable[[], object] | None = None
         self.strangers = 0
         self.isForeign = False
         self.onEarly: Callable[[SocketStream], None] | None = None
@@ -275,6 +280,14 @@ class DataChannels:
         stream, self._stream = self._stream, None
         return stream
 
+    def remind(self, call: Callable[[], object]) -> None:
+        """
+        Call this in a second or two: what a transfer needs that lasts so long.  Only the
+        last one is called.
+        """
+        self._soon = call
+        self._lookWithin(_SOON, self._deadlines.seconds())
+
     @staticmethod
     def _tuned(stream: SocketStream) -> SocketStream:
         if stream.kernelSocket is not None:
@@ -283,6 +296,7 @@ class DataChannels:
 
     def reset(self) -> None:
         """Close all that is not handed out, and fail an L{open} under way."""
+        self._soon = None
         self._target = None
         self._closeListener()
         self._unlimit()
@@ -430,11 +444,16 @@ class DataChannels:
         """
         now = self._deadlines.seconds()
         self._expires = now + seconds
-        seconds = seconds if look is None else min(look, seconds)
+        if look is None and self._deadline is not None:
+            self._deadline.postpone(seconds)
+        else:
+            self._lookWithin(seconds if look is None else min(look, seconds), now)
+
+    def _lookWithin(self, seconds: float, now: float) -> None:
         deadline = self._deadline
         if deadline is None:
             self._deadline = self._deadlines.after(seconds, self._look)
-        elif look is None or deadline.due > now + seconds:
+        elif deadline.due > now + seconds:
             deadline.postpone(seconds)
 
     def _unlimit(self) -> None:
@@ -445,6 +464,9 @@ class DataChannels:
 
     def _look(self) -> None:
         self._deadline = None
+        soon, self._soon = self._soon, None
+        if soon is not None:
+            soon()
         left = self._expires - self._deadlines.seconds()
         if left == math.inf:
             return

@@ -65,6 +65,9 @@ class DataConnections(Protocol):
     def take(self) -> SocketStream | None:
         """That connection, if it has, for something that needs no waiting."""
 
+    def remind(self, call: Callable[[], object]) -> None:
+        """Call this in a second or two, for a transfer that lasts so long."""
+
     def open(
         self, protect: Callable[[SocketStream], Awaitable[ByteStream]] | None = None
     ) -> Coroutine[Any, Any, ByteStream]:

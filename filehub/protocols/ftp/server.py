@@ -133,8 +133,7 @@ class FTPProtocol(Protocol):
         session, outlet = self._session, self._outlet
         if session is None or outlet is None or self.isCongested or not session.isReady:
             return False
-        command = self._decoder.whole(data)
-        if command is None:
+        if (command := self._decoder.whole(data)) is None:
             return False
         outlet.hold()
         try:
@@ -203,6 +202,8 @@ class FTPProtocol(Protocol):
         session = self._session
         outlet = self._outlet
         if session is None or outlet is None or self._isProceeding:
+            return
+        if self._decoder.isEmpty and not self._isPaused and not self.isCongested:
             return
         self._isProceeding = True
         outlet.hold()

@@ -14,7 +14,7 @@ from filehub.events import Direction
 from filehub.interfaces import IFileSystem, IRandomAccess, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.atonce import contentAtOnce, sendAtOnce, targetAtOnce
+from filehub.protocols.ftp.atonce import contentAtOnce, openAtOnce, sendAtOnce, targetAtOnce
 from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
 from filehub.protocols.ftp.ranges import DOWNLOADS_ONLY, takeRange
 from filehub.protocols.ftp.representation import decoderFor, encoderFor
@@ -138,7 +138,7 @@ async def _upload(
         return DOWNLOADS_ONLY
     transfer = begin(session, verb, path, Direction.UPLOAD)
     target = stream = limiter = error = None
-    unstored: list[bytes] | None = None
+    decoder = unstored = None
     done = replies.TRANSFER_COMPLETE
     try:
         limiter = account.limits.upload
@@ -148,7 +148,7 @@ async def _upload(
         if limiter is None and disposition is Disposition.REPLACE and not (offset or sizeHint):
             target = targetAtOnce(session, path)
         if target is not None:
-            unstored = []
+            unstored = list[bytes]()
         elif offset:
             target = await _continue(fileSystem, path, offset, sizeHint)
         elif verb == "STOU":
@@ -161,17 +161,20 @@ async def _upload(
         else:
             text = f"Ready to receive in {session.representation.title} mode."
             announce(session, transfer, text, sizeHint)
-        stream = await openData(session, transfer.direction)
-        decoder = decoderFor(session.representation, session.listener.settings)
-        await receive(
-            stream,
-            target,
-            decoder=decoder,
-            limiter=limiter,
-            progress=transfer.progress,
-            marked=partial(_marked, session),
-            unstored=unstored,
-        )
+        if unstored is not None:
+            stream = await openAtOnce(session, transfer)
+            await receive(stream, target, progress=transfer.progress, unstored=unstored)
+        else:
+            stream = await openData(session, transfer.direction)
+            decoder = decoderFor(session.representation, session.listener.settings)
+            await receive(
+                stream,
+                target,
+                decoder=decoder,
+                limiter=limiter,
+                progress=transfer.progress,
+                marked=partial(_marked, session),
+            )
         if isinstance(decoder, Decoder) and decoder.suspects:
             # All of it is stored: that is what this descriptor is for (RFC 959 3.4.2).
             done = replies.reply(226, f"Transfer complete; suspect blocks: {decoder.suspects}")

@@ -228,6 +228,7 @@ class Data:
         self.stream = Stream()
         self.streams: list[Stream] = []
         self.early: Any = None
+        self.reminder: Any = None
         self.isSlow = False
         self.problem: Exception | None = None
         self.resets = 0
@@ -264,6 +265,9 @@ class Data:
 
     def hasArrived(self) -> bool:
         return self.early is not None
+
+    def remind(self, call: Any) -> None:
+        self.reminder = call
 
     def take(self) -> Any:
         self.arranged = None

@@ -29,7 +29,7 @@ from filehub.errors import (
     PermissionDenied,
     ProtectionRequired,
 )
-from filehub.protocols.ftp import introduction, passive
+from filehub.protocols.ftp import data, introduction, passive
 from filehub.protocols.ftp.data import (
     DEFAULT_PASSIVE_PORTS,
     DataChannels,
@@ -178,6 +178,28 @@ class PassiveTests(ChannelTests):
             (await channels.open()).abort()
         self.assertEqual(channels.strangers, 2)
         channels.reset()
+
+    async def test_reminder(self) -> None:
+        """What lasts longer than a moment is thought of, also if the port waited long before."""
+        self.patch(data, "_SOON", 0.05)
+        channels = self.build(lingerSeconds=0.05)
+        reminded: list[int] = []
+        for number in range(2):
+            port = channels.passive()
+            await turns(0.2)
+            self.client(port)
+            await turns()
+            stream = channels.take() if channels.hasArrived() else None
+            assert stream is not None
+            channels.remind(lambda number=number: reminded.append(number))
+            self.assertEqual(reminded, list(range(number)))
+            await turns(0.2)
+            self.assertEqual(reminded, list(range(number + 1)))
+            stream.abort()
+        channels.remind(lambda: reminded.append(-1))
+        channels.reset()
+        await turns(0.2)
+        self.assertEqual(reminded, [0, 1])
 
     async def test_racesAreNeverLost(self) -> None:
         """Whoever connects first, in many rounds, it is the client that is served."""
