@@ -87,10 +87,10 @@ def _lasts(stream: SocketStream, progress: Progress) -> None:
 
 async def sendAtOnce(
     session: FTPSession, account: IFileAccount, path: VirtualPath, content: bytes
-) -> Reply:
+) -> Reply | None:
     """
-    Send what L{contentAtOnce} has found.  A peer that takes it slowly, or is gone, makes
-    a transfer of it like any other.
+    Send what L{contentAtOnce} has found, and the replies, or return the last of them.  A
+    peer that takes it slowly, or is gone, makes a transfer of it like any other.
     """
     listener, size = session.listener, len(content)
     started = listener.deadlines.seconds()
@@ -107,7 +107,7 @@ async def sendAtOnce(
     except PeerGone as problem:
         error = problem
     if error is None and sent == size:
-        session.send(replies.reply(150, text))
+        session.sendTogether(replies.reply(150, text), replies.TRANSFER_COMPLETE)
         if listener.sink is not None:
             listener.sink.emit(
                 TransferEnded(
@@ -120,7 +120,7 @@ async def sendAtOnce(
                     listener.deadlines.seconds() - started,
                 )
             )
-        return replies.TRANSFER_COMPLETE
+        return None
     if stream.kernelSocket is not None:
         tune(stream.kernelSocket)
     transfer = begin(session, "RETR", path, Direction.DOWNLOAD)

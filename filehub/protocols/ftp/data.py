@@ -237,6 +237,10 @@ class DataChannels:
         if isForeign and not isForeignAllowed(canonical, self._allowForeign):
             self._violation("bounce", Address(canonical, port))
             raise PermissionDenied(None, "only your own address may be used")
+        if self._ports.isOpen(canonical, port):
+            # Another session's: it would take the connection, and then turn it away.
+            self._violation("bounce", Address(canonical, port))
+            raise PermissionDenied(None, "that port is the server's own")
         if not 1024 <= port <= 65535:
             self._violation("bounce", Address(canonical, port))
             raise PermissionDenied(None, "privileged ports may not be used")

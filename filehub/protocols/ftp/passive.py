@@ -241,6 +241,10 @@ class PassivePorts:
         self.exhausted += 1
         raise NoPortFree
 
+    def isOpen(self, host: str, port: int) -> bool:
+        """Do we listen there ourselves?"""
+        return port in self._taken.get(host, ())
+
     def release(self, host: str, port: int) -> None:
         """The socket from L{listen} is closed."""
         taken = self._taken.get(host)

@@ -130,16 +130,13 @@ class FTPProtocol(Protocol):
 
     def _tookAlone(self, data: bytes) -> bool:
         """The shortest way, for one command that has come in one piece."""
-        session, outlet = self._session, self._outlet
-        if session is None or outlet is None or self.isCongested or not session.isReady:
+        session = self._session
+        if session is None or self.isCongested or not session.isReady or self._isClosing:
             return False
         if (command := self._decoder.whole(data)) is None:
             return False
-        outlet.hold()
-        try:
-            session.receive(command)
-        finally:
-            outlet.release()
+        # What asks the client for something leaves at once.
+        session.receive(command)
         if self.isCongested or not session.isReady:
             self._pauseReading(True)
         return True

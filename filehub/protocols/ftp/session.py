@@ -265,6 +265,13 @@ class FTPSession:
             reply = translated(reply, self.language)
         self.channel.write(encodeReply(reply, self.charset))
 
+    def sendTogether(self, *replies: Reply) -> None:
+        """The same for several, in one packet."""
+        if not self._closing:
+            if self.language is not None:
+                replies = tuple(translated(each, self.language) for each in replies)
+            self.channel.write(b"".join([encodeReply(each, self.charset) for each in replies]))
+
     def write(self, data: bytes) -> Awaitable[None]:
         """Send a piece of a long reply, and wait until most of it is on its way."""
         if not self._closing:

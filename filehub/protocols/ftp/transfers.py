@@ -52,7 +52,7 @@ def _mayRestart(session: FTPSession) -> Reply | None:
     return None if may else _NO_OFFSET
 
 
-async def RETR(session: FTPSession, argument: str) -> Reply:
+async def RETR(session: FTPSession, argument: str) -> Reply | None:
     """Download."""
     offset, last = takeRange(session)
     session.announced = None

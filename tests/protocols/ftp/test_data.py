@@ -607,6 +607,16 @@ class ActiveTests(ChannelTests):
             other.accept()
         self.assertEqual(self.violations[0], ("bounce", STRANGER))
 
+    async def test_ownPortIsRefused(self) -> None:
+        """A port at which another session waits for its client is none of this one's."""
+        other = self.build()
+        port = other.passive()
+        with self.assertRaises(PermissionDenied):
+            self.channels.active(HOME, port)
+        self.assertEqual(self.violations, [("bounce", HOME)])
+        other.reset()
+        self.channels.active(HOME, port)
+
     async def test_privilegedPortIsRefused(self) -> None:
         """No port below 1024, nor one that is none, is ever connected to."""
         for port in (0, 1, 25, 1023, 65536, -1):
