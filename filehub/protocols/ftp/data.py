@@ -240,7 +240,7 @@ class DataChannels:
         if self._ports.isOpen(canonical, port):
             # Another session's: it would take the connection, and then turn it away.
             self._violation("bounce", Address(canonical, port))
-            raise PermissionDenied(None, "that port is the server's own")
+            raise PermissionDenied(None, "only your own address may be used")
         if not 1024 <= port <= 65535:
             self._violation("bounce", Address(canonical, port))
             raise PermissionDenied(None, "privileged ports may not be used")
