@@ -36,6 +36,12 @@ class Deadline:
         if self._callback is not None:
             self._deadlines._arm(self, seconds)
 
+    def become(self, seconds: float, callback: Callable[[], Any]) -> None:
+        """Call this instead, C{seconds} from now, unless this deadline is over."""
+        if self._callback is not None:
+            self._callback = callback
+            self._deadlines._arm(self, seconds)
+
     def cancel(self) -> None:
         """Never give up.  Idempotent, and harmless after the call has been made."""
         if self._callback is not None:

@@ -56,6 +56,10 @@ def askPortal(
     L{Portal.login}, except that an account is logged out again if by the time it
     comes nobody waits for it any more.
     """
+    login = portal.login(credentials, connection, IFileAccount)
+    if login.called and not login.paused:
+        # As nearly always: nobody has to wait.
+        return login
     waiting: Deferred[Granted] = Deferred(lambda _: None)
 
     def granted(result: Granted) -> None:
@@ -68,7 +72,6 @@ def askPortal(
         if not waiting.called:
             waiting.errback(reason)
 
-    login = portal.login(credentials, connection, IFileAccount)
     login.addCallbacks(granted, refused)
     return waiting
 

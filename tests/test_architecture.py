@@ -27,6 +27,7 @@ VOCABULARY = {
     "usage",
     "periods",
     "logins",
+    "promises",
     "views",
     "networks",
 }

@@ -34,6 +34,18 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.pump([1.0] * 3)
         self.assertEqual(self.rung, ["near", "far"])
 
+    def test_becomeCallsSomethingElse(self) -> None:
+        """A deadline may be put to another use, sooner or later, until it is over."""
+        for seconds in (2.0, 30.0):
+            clock, called = Clock(), list[str]()
+            deadline = Deadlines(clock).after(10.0, lambda: called.append("old"))  # noqa: B023
+            deadline.become(seconds, lambda: called.append("new"))  # noqa: B023
+            clock.pump([1.0] * 60)
+            self.assertEqual(called, ["new"])
+            deadline.become(1.0, lambda: called.append("again"))  # noqa: B023
+            clock.pump([1.0] * 5)
+            self.assertEqual(called, ["new"])
+
     def test_cancelLeavesNoTimer(self) -> None:
         """When the last deadline is cancelled the reactor has nothing left to do."""
         one = self.deadlines.after(5, lambda: self.rung.append("x"))

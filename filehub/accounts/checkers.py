@@ -32,6 +32,7 @@ from filehub.accounts.records import (
 from filehub.credentials import AccountRequired, IAccountPassword, IPeerAddress
 from filehub.errors import LimitExceeded, StorageUnavailable
 from filehub.networks import addressOf, holdingOf
+from filehub.promises import promised
 
 #: The longest user name that is looked up, bytes.
 MAXIMUM_NAME: Final = 256
@@ -85,7 +86,7 @@ class PasswordChecker:
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker.requestAvatarId}."""
-        return Deferred.fromCoroutine(self._check(credentials))
+        return promised(self._check(credentials))
 
     async def _check(self, credentials: Any) -> bytes:
         if isinstance(credentials.username, str):

@@ -35,6 +35,7 @@ from filehub.credentials import ConnectionInfo, EncryptionRequired
 from filehub.errors import Busy, FileSystemError, NotFound, StorageUnavailable
 from filehub.interfaces import IEventSink, IFileAccount, ISessionLimits, IStorage
 from filehub.paths import VirtualPath, decodeName
+from filehub.promises import promised
 from filehub.vfs.claims import Claims
 from filehub.vfs.ownership import mayGiveAway
 from filehub.vfs.templates import Templates
@@ -106,7 +107,7 @@ class FileHubRealm:
         @param avatarId: a name, or L{ANONYMOUS}.
         @param mind: a L{ConnectionInfo}, or L{None}.
         """
-        return Deferred.fromCoroutine(self._request(avatarId, mind, interfaces))
+        return promised(self._request(avatarId, mind, interfaces))
 
     async def _request(
         self, avatarId: Any, mind: Any, interfaces: tuple[type[Interface], ...]

@@ -55,6 +55,7 @@ from filehub.events import LoggedIn, LoginRefused
 from filehub.interfaces import IEventSink
 from filehub.networks import holdingOf
 from filehub.paths import decodeName
+from filehub.promises import promised
 
 #: Pairs that are remembered; the longest unused are forgotten.
 CAPACITY: Final = 10_000
@@ -157,7 +158,7 @@ class ThrottledPortal:
         if IPeerAddress.providedBy(credentials) or not isinstance(mind, ConnectionInfo):
             # Nothing is guessed here.
             return self._portal.login(credentials, mind, *interfaces)
-        return Deferred.fromCoroutine(self._login(credentials, mind, interfaces))
+        return promised(self._login(credentials, mind, interfaces))
 
     async def _login(
         self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
@@ -206,6 +207,9 @@ class ThrottledPortal:
         self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
     ) -> Any:
         """The portal's answer; one that comes too late is logged out again."""
+        asking = self._portal.login(credentials, mind, *interfaces)
+        if asking.called and not asking.paused:
+            return await asking
         waiting: Deferred[Any] = Deferred()
 
         def answered(result: Any) -> None:
@@ -214,7 +218,7 @@ class ThrottledPortal:
             elif not isinstance(result, Failure):
                 result[2]()
 
-        self._portal.login(credentials, mind, *interfaces).addBoth(answered)
+        asking.addBoth(answered)
         if not waiting.called:
             waiting.addTimeout(PATIENCE, self._clock, _raiseTooLate)
         return await waiting

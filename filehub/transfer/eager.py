@@ -4,10 +4,12 @@ Coroutines that usually have nothing to wait for, without a Deferred for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+
+from filehub.promises import proceed
 
 _T = TypeVar("_T")
 
@@ -31,8 +33,7 @@ def begin(
     except Exception as error:
         failed(error)
         return None
-    rest = Deferred.fromCoroutine(_finish(_Suspended(coroutine, awaited)))
-    return rest.addCallbacks(done, lambda failure: failed(failure.value))
+    return proceed(coroutine, awaited).addCallbacks(done, lambda failure: failed(failure.value))
 
 
 def start(coroutine: Coroutine[Any, Any, _T]) -> Deferred[_T] | None:
@@ -46,33 +47,7 @@ def start(coroutine: Coroutine[Any, Any, _T]) -> Deferred[_T] | None:
         awaited = coroutine.send(None)
     except StopIteration:
         return None
-    return Deferred.fromCoroutine(_finish(_Suspended(coroutine, awaited)))
-
-
-async def _finish(suspended: _Suspended[_T]) -> _T:
-    return await suspended
-
-
-class _Suspended(Generic[_T]):
-    """A coroutine that has been started and waits for something."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, _T], awaited: Any) -> None:
-        self._coroutine = coroutine
-        self._awaited = awaited
-
-    def __await__(self) -> Generator[Any, Any, _T]:
-        awaited = self._awaited
-        while True:
-            try:
-                try:
-                    value = yield awaited
-                except Exception as error:
-                    awaited = self._coroutine.throw(error)
-                else:
-                    awaited = self._coroutine.send(value)
-            except StopIteration as stop:
-                result: _T = stop.value
-                return result
+    return proceed(coroutine, awaited)
 
 
 __all__ = ["begin", "start"]

@@ -6,14 +6,22 @@ nobody counts them.
 from __future__ import annotations
 
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.interfaces import IFileAccount
 from filehub.networks import canonicalHost
+from filehub.protocols.ftp.data import DataChannels
+from filehub.protocols.ftp.listener import Listener
+from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.sockoptions import KEEPALIVE
+
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+#: The option that is set last: who has it has them all.
+_LAST: Final = KEEPALIVE[-1]
 
 
 def addressOf(address: IAddress) -> Address:
@@ -27,22 +35,67 @@ def addressOf(address: IAddress) -> Address:
     return Address(host, getattr(address, "port", 0))
 
 
+def localAddresses(transport: Any) -> tuple[Address, Address]:
+    """
+    Where the client has connected to, and the address of this machine that data
+    connections come to; behind a proxy they differ.
+    """
+    local = addressOf(transport.getHost())
+    behind = getattr(transport, "socketHost", None)
+    return local, local if behind is None else addressOf(behind())
+
+
 def tune(transport: Any) -> None:
     """The socket options of a control connection, if it is one over TCP."""
-    if ITCPTransport.providedBy(transport):
+    isTCP = ITCPTransport.providedBy(transport)
+    handle: Any = transport.getHandle() if ISystemHandle.providedBy(transport) else None
+    isBare = isinstance(handle, socket.socket) and handle.family in _FAMILIES
+    if isTCP and isBare and handle.getsockopt(socket.IPPROTO_TCP, _LAST[0]) == _LAST[1]:
+        # Inherited.
+        return
+    if isTCP:
         # Without this every reply waits for the client's delayed acknowledgement.
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
-    if ISystemHandle.providedBy(transport):
-        handle = transport.getHandle()
-        if isinstance(handle, socket.socket) and handle.family in (
-            socket.AF_INET,
-            socket.AF_INET6,
-        ):
-            # Clients send the Telnet Synch of an ABOR, or all of it, as urgent data.
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-            for option, value in KEEPALIVE:
-                handle.setsockopt(socket.IPPROTO_TCP, option, value)
+    if isBare:
+        _tune(handle)
+        listening = getattr(getattr(transport, "server", None), "socket", None)
+        if isTCP and isinstance(listening, socket.socket):
+            # Those that come after it inherit all that the listening socket has.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            _tune(listening)
+
+
+def _tune(sock: socket.socket) -> None:
+    # Clients send the Telnet Synch of an ABOR, or all of it, as urgent data.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    for option, value in KEEPALIVE:
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def dataChannels(
+    reactor: Any,
+    ports: PassivePorts,
+    connection: ConnectionInfo,
+    listener: Listener,
+    violated: Callable[[str, Address], None],
+) -> DataChannels:
+    """The data connection of a session that was let in."""
+    settings = listener.settings
+    return DataChannels(
+        reactor,
+        listener.deadlines,
+        ports,
+        local=connection.local,
+        peer=connection.peer,
+        openSeconds=settings.dataConnectTimeout,
+        handshakeSeconds=settings.handshakeTimeout,
+        stallSeconds=settings.stallTimeout,
+        allowForeign=settings.allowFXP,
+        proxies=settings.proxies,
+        onViolation=violated,
+    )
 
 
 class UncountedSlot:
@@ -76,4 +129,4 @@ class UncountedSlot:
         """There are no limits."""
 
 
-__all__ = ["UncountedSlot", "addressOf", "tune"]
+__all__ = ["UncountedSlot", "addressOf", "dataChannels", "localAddresses", "tune"]

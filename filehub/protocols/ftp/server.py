@@ -26,13 +26,11 @@ from filehub.errors import LimitExceeded, NotWelcome, TransferError
 from filehub.events import ProtocolViolation
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
 from filehub.logins import LoginPortal
-from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.admission import UncountedSlot, addressOf, tune
-from filehub.protocols.ftp.data import DataChannels
+from filehub.protocols.ftp import admission, replies
 from filehub.protocols.ftp.external import ExternalAddresses
 from filehub.protocols.ftp.hosts import VirtualHost, addHosts, followServerName
 from filehub.protocols.ftp.listener import DataConnections, Listener
-from filehub.protocols.ftp.outlet import Outlet, hasEnded
+from filehub.protocols.ftp.outlet import Outlet, closeNow, hasEnded
 from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
@@ -73,7 +71,11 @@ class FTPProtocol(Protocol):
     isCongested = False
     _isPaused = False
     _isProceeding = False
+    #: Is a command carried out that nothing follows yet?
+    _isAlone = False
     _isClosing = False
+    #: Has all been said, so that the connection can be closed at once?
+    _isDone = False
     #: Is TLS being taken off (CCC)?
     _isClearing = False
     _tls: TLSLayer | None = None
@@ -87,13 +89,11 @@ class FTPProtocol(Protocol):
         transport = self.transport
         if transport is None:
             return
-        tune(transport)
+        admission.tune(transport)
         try:
-            local = addressOf(transport.getHost())
-            behind = getattr(transport, "socketHost", None)
-            # Data connections come to an address of this machine, not of a proxy's.
-            own = local if behind is None else addressOf(behind())
-            slot = self.factory.admit(addressOf(transport.getPeer()), own, self._disconnect)
+            local, own = admission.localAddresses(transport)
+            peer = admission.addressOf(transport.getPeer())
+            slot = self.factory.admit(peer, own, self._disconnect)
         except NotWelcome:
             self._abort()
             return
@@ -135,9 +135,13 @@ class FTPProtocol(Protocol):
             return False
         if (command := self._decoder.whole(data)) is None:
             return False
+        self._isAlone = True
         # What asks the client for something leaves at once.
         session.receive(command)
-        if self.isCongested or not session.isReady:
+        self._isAlone = False
+        if self._isDone:
+            closeNow(self.transport)
+        elif self.isCongested or not session.isReady:
             self._pauseReading(True)
         return True
 
@@ -263,17 +267,22 @@ class FTPProtocol(Protocol):
         """See L{ControlChannel.close<filehub.protocols.ftp.channel.ControlChannel>}."""
         self._idle = None
         self._isClosing = True
-        self._limit(_CLOSING_TIME, self._abort)
         transport: Any = self.transport
-        if transport is None or self._outlet is None:
+        outlet = self._outlet
+        if transport is None or outlet is None:
             return
+        if self._isAlone and self._tls is None and outlet.detach():
+            # The reactor need not be told to tell us that now is the time.
+            self._isDone = True
+            return
+        self._limit(_CLOSING_TIME, self._abort)
         IConsumer(transport).unregisterProducer()
         if self._tls is None or not self._tls.isOpen or self._tls.hasEnded:
-            self._outlet.detach()
+            outlet.detach()
             transport.loseConnection()
             return
         self._tls.end()
-        self._outlet.detach()
+        outlet.detach()
         if self._isPaused:
             # The client's own end is still to be read.
             transport.resumeProducing()
@@ -341,9 +350,10 @@ class FTPProtocol(Protocol):
     # --- time
 
     def _limit(self, seconds: float, callback: Callable[[], object]) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self.factory.listener.deadlines.after(seconds, callback)
+        if self._deadline is not None and self._deadline.active:
+            self._deadline.become(seconds, callback)
+        else:
+            self._deadline = self.factory.listener.deadlines.after(seconds, callback)
 
     def _idled(self) -> None:
         session = self._session
@@ -462,7 +472,7 @@ class FTPFactory(Factory):
         """
         if self._sessions is not None:
             return self._sessions.admit("ftp", peer, local, secure=False, disconnect=disconnect)
-        slot: Any = UncountedSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
+        slot: Any = admission.UncountedSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
         return slot  # type: ignore[no-any-return]
 
     def startFactory(self) -> None:
@@ -474,20 +484,8 @@ class FTPFactory(Factory):
         self.external.stop()
 
     def _openData(self, connection: ConnectionInfo, listener: Listener) -> DataConnections:
-        settings = listener.settings
-        return DataChannels(
-            self.reactor,
-            listener.deadlines,
-            self.passivePorts,
-            local=connection.local,
-            peer=connection.peer,
-            openSeconds=settings.dataConnectTimeout,
-            handshakeSeconds=settings.handshakeTimeout,
-            stallSeconds=settings.stallTimeout,
-            allowForeign=settings.allowFXP,
-            proxies=settings.proxies,
-            onViolation=partial(self._violated, connection),
-        )
+        told = partial(self._violated, connection)
+        return admission.dataChannels(self.reactor, self.passivePorts, connection, listener, told)
 
     def _violated(self, connection: ConnectionInfo, kind: str, address: Address) -> None:
         """Somebody came to, or was to be sent to, a data connection that is not his."""
