@@ -4,6 +4,8 @@ C{python -m benchmarks.guessing}: what somebody who guesses passwords costs the 
 One session says NOOP, fetches 4 KiB, and another client logs in now and then, from one
 address; from another address as many sessions as an address may have guess, all the
 time.  Each kind of attack is measured in slices that alternate with as many without it.
+The server has a processor of its own, its threads included; clients and attacker share
+another, where the attacker has what the clients leave.
 """
 
 from __future__ import annotations
@@ -27,9 +29,6 @@ from benchmarks.servers import running
 ATTACKER: Final = "127.0.0.2"
 #: As C{limits.per_address}.
 SESSIONS: Final = 20
-#: Connections a second at the most, of an attacker whom nobody lets in.
-KNOCKS: Final = 250.0
-
 #: What each attack meets.
 CASES: Final = {
     "banned": "[ban]\nexempt = []\n",
@@ -81,9 +80,9 @@ class Guesser:
         return True
 
 
-def guess(port: int, failed: Any) -> None:
-    """Guess until the process is ended; half the names exist."""
-    os.nice(10)
+def guess(port: int, failed: Any, rate: float) -> None:
+    """Guess until the process is ended, at so many connections a second; half the names exist."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     selector = selectors.DefaultSelector()
     waiting = [
         Guesser(selector, port, failed, "bench" if number % 2 else "nobody")
@@ -94,8 +93,8 @@ def guess(port: int, failed: Any) -> None:
         now = time.monotonic()
         while waiting and following <= now:
             waiting.pop().connect()
-            following = max(following, now - 0.02) + 1 / KNOCKS
-        for key, _ in selector.select(0.01 if waiting else None):
+            following = max(following, now - 0.1) + 1 / rate
+        for key, _ in selector.select(0.002 if waiting else None):
             if key.data.read():
                 waiting.append(key.data)
 
@@ -107,18 +106,24 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def use(port: int, session: FTP, seconds: float, times: dict[str, list[float]]) -> None:
+#: Milliseconds, by what was done.
+Times = dict[str, list[float]]
+
+
+def use(port: int, session: FTP, seconds: float) -> Times:
     """Be another user for a while; nobody waits for long who is in no hurry."""
+    times: Times = {"NOOP": [], "RETR": [], "login": []}
     end = time.monotonic() + seconds
     count = 0
     while time.monotonic() < end:
         count += 1
-        times["NOOP"].append(timed(lambda: session.say("NOOP", b"200")))
+        times["NOOP"].append(1e3 * timed(lambda: session.say("NOOP", b"200")))
         if count % 10 == 0:
-            times["RETR"].append(timed(lambda: session.retrieve("RETR small")))
-        if count % 100 == 0:
-            times["login"].append(timed(lambda: _logIn(port)))
+            times["RETR"].append(1e3 * timed(lambda: session.retrieve("RETR small")))
+        if count % 50 == 0:
+            times["login"].append(1e3 * timed(lambda: _logIn(port)))
         time.sleep(0.002)
+    return times
 
 
 def _logIn(port: int) -> None:
@@ -126,56 +131,84 @@ def _logIn(port: int) -> None:
         client.login()
 
 
-def measure(settings: str, seconds: float, folder: str) -> None:
+def _divide(server: int) -> None:
+    """A processor for the server, another for this process and its children."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    if others:
+        for thread in Path(f"/proc/{server}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {first})
+        os.sched_setaffinity(0, set(others[:1]))
+
+
+def measure(settings: str, options: argparse.Namespace) -> None:
     """Print what one kind of attack does."""
-    quiet: dict[str, list[float]] = {"NOOP": [], "RETR": [], "login": []}
-    attacked: dict[str, list[float]] = {"NOOP": [], "RETR": [], "login": []}
+    rounds: list[tuple[Times, Times]] = []
     failed = Value("q", 0)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+    allowed = os.sched_getaffinity(0)
+    with tempfile.TemporaryDirectory(dir=options.folder) as place:
         root = Path(place) / "root"
         root.mkdir()
         (root / "small").write_bytes(bytes(4096))
         with running("filehub", root, settings=settings) as server:
             session = FTP(server.port).login()
-            use(server.port, session, 0.5, {"NOOP": [], "RETR": [], "login": []})
-            spent = 0.0
-            while spent < seconds:
-                use(server.port, session, 1.0, quiet)
-                attacker = Process(target=guess, args=(server.port, failed), daemon=True)
+            _divide(server.process.pid)
+            use(server.port, session, 0.5)
+            spent = [0.0, 0.0]
+            for _ in range(options.rounds):
+                before = server.cpu()
+                quiet = use(server.port, session, options.slice)
+                spent[0] += server.cpu() - before
+                attacker = Process(
+                    target=guess, args=(server.port, failed, options.rate), daemon=True
+                )
                 attacker.start()
-                time.sleep(0.3)
-                use(server.port, session, 2.0, attacked)
+                before = server.cpu()
+                rounds.append((quiet, use(server.port, session, options.slice)))
+                spent[1] += server.cpu() - before
                 attacker.kill()
                 attacker.join()
-                # Checks that are under way end, and delays run out.
+                # Checks that are under way end.
                 time.sleep(0.2)
-                spent += 3.5
-    print(f"  {failed.value} failed logins")
-    for what in quiet:
-        shown = []
-        for times in (quiet[what], attacked[what]):
-            ordered = sorted(times)
-            mean = statistics.fmean(times) * 1e3
-            middle, late = ordered[len(ordered) // 2] * 1e3, ordered[-len(ordered) // 100] * 1e3
-            shown.append((middle, mean, late))
-        (p50, mean, p99), (p50a, meanA, p99A) = shown
-        print(
-            f"  {what:<6} p50 {p50:8.3f} -> {p50a:8.3f} ms ({p50a / p50 - 1:+.0%})"
-            f"   mean {mean:8.3f} -> {meanA:8.3f} ({meanA / mean - 1:+.0%})"
-            f"   p99 {p99:8.3f} -> {p99A:8.3f}"
+    os.sched_setaffinity(0, allowed)
+    seconds = options.rounds * options.slice
+    print(f"  {failed.value} failed logins in {seconds:.0f} s; the server's processor is busy for")
+    print(f"  {spent[0] / seconds:.1%} of the time without and {spent[1] / seconds:.1%} with them")
+    for what in ("NOOP", "RETR", "login"):
+        _show(what, [(quiet[what], attacked[what]) for quiet, attacked in rounds])
+
+
+def _show(what: str, rounds: list[tuple[list[float], list[float]]]) -> None:
+    for name, figure in (("p50", 0.5), ("p99", 0.99), ("mean", None)):
+        quiet, attacked = (
+            _figure([time for each in rounds for time in each[which]], figure) for which in (0, 1)
         )
+        each = "  ".join(
+            f"{_figure(one, figure):.3f} {_figure(two, figure):.3f}" for one, two in rounds
+        )
+        change = attacked / quiet - 1
+        print(f"  {what:<6} {name:<4} {quiet:8.3f} -> {attacked:8.3f} ms ({change:+4.0%})   {each}")
+
+
+def _figure(times: list[float], part: float | None) -> float:
+    if part is None:
+        return statistics.fmean(times)
+    return sorted(times)[min(len(times) - 1, int(len(times) * part))]
 
 
 def main() -> None:
     """Every attack."""
     parser = argparse.ArgumentParser(description="What guessing passwords costs others")
-    parser.add_argument("--seconds", type=float, default=11.0, help="for each (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="without and with (%(default)s)")
+    parser.add_argument("--slice", type=float, default=1.5, help="seconds of each (%(default)s)")
+    parser.add_argument(
+        "--rate", type=float, default=250.0, help="connections a second at the most (%(default)s)"
+    )
     parser.add_argument("--folder", default="/dev/shm", help="where files lie (%(default)s)")
     parser.add_argument("--case", choices=sorted(CASES), action="append")
     options = parser.parse_args()
     for name in options.case or CASES:
         print(name)
-        measure(CASES[name], options.seconds, options.folder)
+        measure(CASES[name], options)
 
 
 if __name__ == "__main__":

@@ -52,9 +52,14 @@ class SessionStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused(Event):
-    """A client connected and was turned away before it could say a word."""
+    """
+    A client connected and was turned away before it could say a word.
+
+    @ivar more: as many came since the last such event about the same address.
+    """
 
     reason: str
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,11 @@ class AddressRefused(Event):
     A client that is banned or denied came, and got no answer.
 
     @ivar reason: which of both.
+    @ivar more: as many came since the last such event about the same address.
     """
 
     reason: str
+    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)

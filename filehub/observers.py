@@ -269,6 +269,8 @@ class CountingSink:
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
         self.events[type(event).__name__] += 1
+        if isinstance(event, (SessionRefused, AddressRefused)):
+            self.events[type(event).__name__] += event.more
         if isinstance(event, TransferEnded):
             protocol = event.connection.protocol
             self.transfers[protocol, event.direction, event.outcome] += 1

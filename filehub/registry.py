@@ -29,6 +29,7 @@ from filehub.interfaces import (
     ISessionSlot,
 )
 from filehub.networks import Network, holdingOf, isWithin
+from filehub.refusals import Refusals
 
 #: The protocol whose clients do not log in.
 _LOGINLESS: Final = "tftp"
@@ -38,6 +39,10 @@ _NEARLY: Final = 1e-6
 _REMEMBERED: Final = 10_000
 #: Seconds for which a session may give commands quicker than it may.
 HURRY: Final = 60.0
+
+#: What those are told for whom there is no place.
+_FULL: Final = "Too many sessions, try again later."
+_FULL_ADDRESS: Final = "Too many sessions from your address."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,9 @@ class Counts(Protocol):
     def leave(self, key: object) -> None:
         """One less."""
 
+    def isFull(self, key: object, cap: int) -> bool:
+        """Would one more be refused?"""
+
 
 class LocalCounts(dict[object, int]):
     """L{Counts} of this process alone."""
@@ -104,6 +112,10 @@ class LocalCounts(dict[object, int]):
             self[key] = count
         else:
             del self[key]
+
+    def isFull(self, key: object, cap: int) -> bool:
+        """See L{Counts.isFull}."""
+        return self.get(key, 0) >= cap
 
 
 @implementer(ISessionSlot)
@@ -256,6 +268,7 @@ class SessionRegistry:
         self.clock = clock
         self._sink = sink
         self._bans = bans
+        self._refusals = Refusals(clock, sink)
         self._deadlines: Deadlines | None = None
         self._ids = ids or itertools.count(1)
         self._slots: dict[int, SessionSlot] = {}
@@ -287,15 +300,14 @@ class SessionRegistry:
         refusal = None if self._bans is None else self._bans.refusalFor(peer.host)
         if refusal is not None:
             self.refused[refusal] += 1
-            if self._sink is not None:
-                self._sink.emit(AddressRefused(connection, refusal))
+            self._refusals.tell(AddressRefused, peer.host, refusal, lambda: connection)
             raise NotWelcome
         group = holdingOf(peer.host)
         if not self._total.enter("", self.caps.total):
-            self._refuse(connection, "total", "Too many sessions, try again later.")
+            self._refuse(connection, "total", _FULL)
         if protocol != _LOGINLESS and not self._groups.enter(group, self.caps.perAddress):
             self._total.leave("")
-            self._refuse(connection, "per address", "Too many sessions from your address.")
+            self._refuse(connection, "per address", _FULL_ADDRESS)
         slot = SessionSlot(self, connection, group, disconnect, self.clock.seconds())
         self._slots[connection.sessionId] = slot
         if self.caps.networks and protocol != _LOGINLESS:
@@ -316,9 +328,38 @@ class SessionRegistry:
 
     def _refuse(self, connection: ConnectionInfo, reason: str, text: str) -> None:
         self.refused[reason] += 1
-        if self._sink is not None:
-            self._sink.emit(SessionRefused(connection, f"limit of sessions {reason}"))
+        host = connection.peer.host
+        reason = f"limit of sessions {reason}"
+        self._refusals.tell(SessionRefused, host, reason, lambda: connection)
         raise LimitExceeded(text)
+
+    def turnAway(self, protocol: str, peer: Address, local: Address) -> str | None:
+        """
+        What L{admit} would say of a client who has just come, as far as his address tells,
+        without a session being made; not for TFTP.
+
+        @return: L{None}: he may come in; otherwise what he is told, which is nothing if
+            he is not welcome.
+        """
+        host = peer.host
+        refusal = None if self._bans is None else self._bans.refusalFor(host)
+        if refusal is not None:
+            kind: type[AddressRefused] | type[SessionRefused] = AddressRefused
+            place, text = refusal, ""
+        elif self._total.isFull("", self.caps.total):
+            kind, place, text = SessionRefused, "total", _FULL
+        elif self._groups.isFull(holdingOf(host), self.caps.perAddress):
+            kind, place, text = SessionRefused, "per address", _FULL_ADDRESS
+        else:
+            return None
+        self.refused[place] += 1
+        self._refusals.tell(
+            kind,
+            host,
+            place if kind is AddressRefused else f"limit of sessions {place}",
+            lambda: ConnectionInfo(protocol, next(self._ids), peer, local),
+        )
+        return text
 
     def timeFor(
         self, slot: SessionSlot, seconds: float | None, since: float | None = None

@@ -22,6 +22,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
 from filehub.errors import ConfigurationError, FileHubError
+from filehub.gate import AT_ONCE, Gate, guard
 from filehub.interfaces import IStorage
 from filehub.registry import SessionRegistry
 
@@ -50,6 +51,7 @@ class ListenerService(Service):
         self.factory = factory
         self.description = description
         self.port: IListeningPort | None = None
+        self._gate: Gate | None = None
 
     def privilegedStartService(self) -> None:
         """
@@ -77,11 +79,23 @@ class ListenerService(Service):
             text = getattr(reason, "strerror", None) or str(reason)
             raise ConfigurationError(f"cannot listen on {self.description}: {text}")
         self.port = result
+        # One that waits for the process that serves it is read there.
+        whenOpen = getattr(result, "whenOpen", None)
+        if whenOpen is None:
+            self._guard(result, AT_ONCE)
+        else:
+            whenOpen(self._guard)
+
+    def _guard(self, port: Any, atOnce: int) -> None:
+        self._gate = guard(port, self.factory, atOnce)
 
     def stopService(self) -> Deferred[None] | None:
         """Accept nobody any more."""
         super().stopService()  # type: ignore[no-untyped-call]
         port, self.port = self.port, None
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.close()
         return port.stopListening() if port is not None else None
 
 

@@ -95,5 +95,9 @@ class SharedCounts:
         """See L{filehub.registry.Counts.leave}."""
         self._board.add(self.seat, self._board.place(self._kind, key), -1)
 
+    def isFull(self, key: object, cap: int) -> bool:
+        """See L{filehub.registry.Counts.isFull}."""
+        return self._board.total(self._board.place(self._kind, key)) >= cap
+
 
 __all__ = ["Board", "SharedCounts"]

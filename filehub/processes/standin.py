@@ -39,14 +39,23 @@ class WaitingPort:
         self._bound = port
         self._factory = factory
         self._port: Any = None
+        self._opened: Callable[[Any, int], object] | None = None
 
     def open(self, reactor: Any) -> None:
         """Accept, in the process that this reactor runs."""
         self._port = reactor.adoptStreamPort(
             self._bound.fileno(), self._bound.addressFamily, self._factory
         )
-        # One at a time: who is busy leaves the next to another process.
-        self._port.numberAccepts = 1
+        if self._opened is not None:
+            # One at a time: who is busy leaves the next to another process.
+            self._opened(self._port, 1)
+
+    def whenOpen(self, opened: Callable[[Any, int], object]) -> None:
+        """
+        @param opened: called with the port in the process that serves it, and with how
+            many connections it should take in a turn.
+        """
+        self._opened = opened
 
     def startListening(self) -> None:
         """See L{IListeningPort}: it has been bound."""

@@ -12,12 +12,16 @@ from typing import Any, Final
 from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
 
 from filehub.credentials import Address, ConnectionInfo
-from filehub.interfaces import IFileAccount
+from filehub.errors import LimitExceeded
+from filehub.interfaces import IFileAccount, ISessionRegistry
 from filehub.networks import canonicalHost
+from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.listener import Listener
 from filehub.protocols.ftp.passive import PassivePorts
+from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.ftp.sockoptions import KEEPALIVE
+from filehub.protocols.ftp.wire import encodeReply
 
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 #: The option that is set last: who has it has them all.
@@ -96,6 +100,21 @@ def dataChannels(
         proxies=settings.proxies,
         onViolation=violated,
     )
+
+
+def turnAway(
+    sessions: ISessionRegistry | None, settings: FTPSettings, peer: Address, local: Address
+) -> bytes | None:
+    """
+    The last words to a client for whom there is no place, before anything is made of its
+    connection; L{None}: it may come in, as far as the registry says so early.
+    """
+    ask = getattr(sessions, "turnAway", None)
+    text: str | None = None if ask is None else ask("ftp", peer, local)
+    if not text:
+        return None if text is None else b""
+    # Where TLS comes first, words in the clear are none.
+    return b"" if settings.implicitTLS else encodeReply(replies.failure(LimitExceeded(text)))
 
 
 class UncountedSlot:

@@ -475,6 +475,10 @@ class FTPFactory(Factory):
         slot: Any = admission.UncountedSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
         return slot  # type: ignore[no-any-return]
 
+    def turnAway(self, peer: Address, local: Address) -> bytes | None:
+        """See L{admission.turnAway}."""
+        return admission.turnAway(self._sessions, self.settings, peer, local)
+
     def startFactory(self) -> None:
         """The first of its ports listens."""
         self.external.start()

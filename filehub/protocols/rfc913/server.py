@@ -28,6 +28,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from filehub.credentials import Address
 from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded, NotWelcome, PeerGone
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
@@ -89,7 +90,7 @@ class RFC913Protocol(Protocol):
             transport.abortConnection()
             return
         except LimitExceeded as error:
-            transport.write(encodeReply(replies.failure(f"{hostName} Out to Lunch: {error}")))
+            transport.write(self._factory.farewell(error))
             self.close()
             return
         self._session = RFC913Session(self._listener, VERBS, self, slot, hostName)
@@ -400,6 +401,19 @@ class RFC913Factory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> RFC913Protocol:
         """See L{IProtocolFactory}."""
         return RFC913Protocol(self)
+
+    def turnAway(self, peer: Address, local: Address) -> bytes | None:
+        """
+        The last words to a client for whom there is no place, before anything is made of
+        its connection; L{None}: it may come in, as far as the registry says so early.
+        """
+        ask = getattr(self._sessions, "turnAway", None)
+        text: str | None = None if ask is None else ask("rfc913", peer, local)
+        return self.farewell(text) if text else None if text is None else b""
+
+    def farewell(self, reason: object) -> bytes:
+        """The greeting of a server that has no place."""
+        return encodeReply(replies.failure(f"{self.hostName} Out to Lunch: {reason}"))
 
     def admit(self, protocol: RFC913Protocol) -> ISessionSlot:
         """
