@@ -70,6 +70,8 @@ class Gate:
         """
         self._port = port
         self._atOnce = atOnce
+        #: To ask for one more than there are takes longer than to be told again.
+        self._expected = 1
         self._ask = getattr(factory, "turnAway", None) if port.factory is factory else None
         self._isSix = port.addressFamily == socket.AF_INET6
         host = port.getHost()
@@ -101,19 +103,22 @@ class Gate:
             self._leaveToPort()
             return
         accept = self._port.socket.accept
-        for _ in range(self._atOnce):
+        expected = self._expected
+        for taken in range(expected):
             try:
                 found, address = accept()
             except OSError as error:
                 if error.errno not in _NOBODY:
                     # Too many open files, for one: the port knows how to live with that.
                     self._leaveToPort()
+                self._expected = max(1, taken)
                 return
             try:
                 self._take(found, address)
             except Exception:
                 _log.failure("a connection could not be taken")
                 found.close()
+        self._expected = min(self._atOnce, 2 * expected)
 
     def _leaveToPort(self) -> None:
         self._port.numberAccepts = self._atOnce

@@ -255,6 +255,41 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual((len(registry), registry.refused["address is banned"]), (0, 3))
         registry.admit("ftp", Address("192.0.2.8", 1), LOCAL, secure=False, disconnect=print)
 
+    def turnedAway(self, host: str, port: int = 1) -> str | None:
+        """What is said of somebody who has only just come."""
+        return self.registry.turnAway("ftp", Address(host, port), LOCAL)
+
+    def test_turnedAwayEarly(self) -> None:
+        """By the address alone it is said what an admission would say, and nothing counts."""
+        self.assertIsNone(self.turnedAway("192.0.2.7"))
+        slots = [self.admit() for _ in range(3)]
+        self.assertEqual(self.turnedAway("192.0.2.7", 9), "Too many sessions from your address.")
+        event = self.sink.seen[-1]
+        assert isinstance(event, SessionRefused)
+        self.assertEqual(
+            (event.reason, event.connection.peer),
+            ("limit of sessions per address", Address("192.0.2.7", 9)),
+        )
+        self.assertIsNone(self.turnedAway("192.0.2.8"))
+        for number in range(2):
+            self.admit(f"192.0.2.{10 + number}")
+        self.assertEqual(self.turnedAway("192.0.2.8"), "Too many sessions, try again later.")
+        self.assertEqual(self.registry.refused, {"per address": 1, "total": 1})
+        slots[0].leave("quit")
+        self.assertIsNone(self.turnedAway("192.0.2.7"))
+        self.assertEqual(len(self.registry), 4)
+
+    def test_bannedEarly(self) -> None:
+        """Who is banned or denied is told nothing."""
+        bans = Bans(self.clock)
+        bans.add(Ban(ipaddress.ip_network("192.0.2.7"), None, "by the operator"))
+        registry = SessionRegistry(self.clock, SessionCaps(), self.sink, bans)
+        self.assertEqual(registry.turnAway("ftp", Address("192.0.2.7", 1), LOCAL), "")
+        event = self.sink.seen[-1]
+        assert isinstance(event, AddressRefused)
+        self.assertEqual((event.reason, event.more), ("address is banned", 0))
+        self.assertIsNone(registry.turnAway("ftp", Address("192.0.2.8", 1), LOCAL))
+
     def test_noSink(self) -> None:
         """Nobody needs to listen."""
         registry = SessionRegistry(self.clock, SessionCaps(1))

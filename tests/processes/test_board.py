@@ -21,6 +21,8 @@ class SharedCountsTests(SynchronousTestCase):
         """A cap holds for the sum; who is refused does not count."""
         self.assertTrue(self.here.enter("ada", 2))
         self.assertTrue(self.there.enter("ada", 2))
+        self.assertTrue(self.here.isFull("ada", 2))
+        self.assertFalse(self.here.isFull("ada", 3))
         for _ in range(3):
             self.assertFalse(self.here.enter("ada", 2))
             self.assertFalse(self.there.enter("ada", 2))

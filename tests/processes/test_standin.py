@@ -83,8 +83,12 @@ class StandInTests(SynchronousTestCase):
         self.assertEqual((number, interface), (21, "192.0.2.1"))
         self.assertIsNot(silent, factory)
         self.assertFalse(port._bound.reading)
+        opened: list[Any] = []
+        port.whenOpen(lambda *told: opened.append(told))
         self.standIn.become(self.reactor)
         self.assertEqual(self.reactor.adopted, [(77, 2, factory)])
+        # One connection at a time.
+        self.assertEqual(opened, [(port._port, 1)])
 
     def test_otherPorts(self) -> None:
         """What cannot be shared is refused in words."""

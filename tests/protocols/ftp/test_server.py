@@ -234,6 +234,26 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual(client.say("USER ann"), b"")
         client.disconnect()
 
+    def test_turnedAway(self) -> None:
+        """The last words before a session is made; none to the banned, nor in front of TLS."""
+        peer, local = Address("192.0.2.1", 40000), Address("192.0.2.254", 21)
+        asked: list[Any] = []
+        registry: Any = self.registry
+        factory: Any = Client(sessions=registry).protocol.factory
+        # A registry need not say so early.
+        self.assertIsNone(factory.turnAway(peer, local))
+        for said, words, hidden in (
+            (None, None, None),
+            ("", b"", b""),
+            ("Too many.", b"421 Too many.\r\n", b""),
+        ):
+            registry.turnAway = lambda *who, said=said: asked.append(who) or said
+            factory.settings = FTPSettings()
+            self.assertEqual(factory.turnAway(peer, local), words)
+            factory.settings = FTPSettings(implicitTLS=True)
+            self.assertEqual(factory.turnAway(peer, local), hidden)
+        self.assertEqual(asked, [("ftp", peer, local)] * 6)
+
     def test_disconnected(self) -> None:
         """An operator ends a session in the middle of an upload: 426, 421, nothing published."""
         client = Client(sessions=self.registry).logIn()

@@ -416,6 +416,20 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual(server.greeting, b"")
         self.assertTrue(server.isClosed)
 
+    def test_turnedAway(self) -> None:
+        """The last words before a session is made; none to who is banned."""
+        peer, local = Address("192.0.2.1", 40000), Address("192.0.2.2", 115)
+        registry: Any = self.registry
+        factory: Any = self.server().protocol._factory
+        self.assertIsNone(factory.turnAway(peer, local))
+        for said, words in (
+            (None, None),
+            ("", b""),
+            ("too many", b"-mit Out to Lunch: too many\0"),
+        ):
+            registry.turnAway = lambda protocol, *_, said=said: said
+            self.assertEqual(factory.turnAway(peer, local), words)
+
     def test_accountIsFull(self) -> None:
         """An account with its fill of sessions is logged out again."""
         server = self.server()
