@@ -199,8 +199,6 @@ class _Builder:
             self._banned,
         )
         listeners = list(self._listeners(portal, PeerPortal(portal, self._networks, realm)))
-        for listener in listeners:
-            service.addListener(listener)
         if self._loaded.places:
             reloadable = Reloadable(
                 self._loaded,
@@ -216,7 +214,10 @@ class _Builder:
                 [each.factory if isinstance(each, ListenerService) else each for each in listeners],
             )
             reloading = ReloadingService(self._reactor, Path(self._loaded.origin), reloadable)
+            # Before the first port is bound.
             reloading.setServiceParent(service)  # type: ignore[no-untyped-call]
+        for listener in listeners:
+            service.addListener(listener)
 
     def _renderer(self) -> Render | None:
         """

@@ -184,12 +184,22 @@ class ReloadingService(Service):
         self._loop.clock = reactor
         self._before: Any = None
 
+    def privilegedStartService(self) -> None:
+        """Whoever sends SIGHUP as soon as there is a port means this, not the end."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._listen()
+
     def startService(self) -> None:
         """Look from now on."""
         super().startService()  # type: ignore[no-untyped-call]
         self._loop.start(INTERVAL, now=False)
+        self._listen()
+
+    def _listen(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGHUP, self._signalled)
+            before = signal.signal(signal.SIGHUP, self._signalled)
+            if self._before is None:
+                self._before = before
 
     def stopService(self) -> None:
         """Look no more."""

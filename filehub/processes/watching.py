@@ -262,6 +262,11 @@ class WorkersService(FileHubService):
         self._report = report
         self._before: Any = None
 
+    def privilegedStartService(self) -> None:
+        """Bind all ports."""
+        super().privilegedStartService()
+        self._listen()
+
     def startService(self) -> None:
         """Let workers serve, when the reactor runs."""
         try:
@@ -276,13 +281,17 @@ class WorkersService(FileHubService):
         Service.startService(self)  # type: ignore[no-untyped-call]
         if self.whenListening is not None:
             self.whenListening()
-        reactor = self._watcher.reactor
+        self._listen()
+        self._watcher.reactor.callWhenRunning(self._watcher.begin)
+
+    def _listen(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(
-                signal.SIGHUP,
-                lambda *_: reactor.callFromThread(self._watcher.signal, signal.SIGHUP),
-            )
-        reactor.callWhenRunning(self._watcher.begin)
+            before = signal.signal(signal.SIGHUP, self._signalled)
+            if self._before is None:
+                self._before = before
+
+    def _signalled(self, *_: object) -> None:
+        self._watcher.reactor.callFromThread(self._watcher.signal, signal.SIGHUP)
 
     def _serve(self, _reactor: Any) -> None:
         """Serve, in a process of our own."""

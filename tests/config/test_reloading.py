@@ -281,3 +281,20 @@ class FileTests(ReloadingCase):
         self.assertIsNot(signal.getsignal(signal.SIGHUP), self.service._signalled)
         self.service.startService()
         self.assertNotEqual(before, signal.getsignal(signal.SIGHUP))
+
+    def test_early(self) -> None:
+        """Once the first port is bound SIGHUP no longer ends the process."""
+        calls: list[Any] = []
+        self.patch(self.reactor, "callFromThread", calls.append)
+        before = signal.getsignal(signal.SIGHUP)
+        server = self.build(LISTEN)
+        server._furnishOnce()
+        reloading = next(each for each in server if isinstance(each, ReloadingService))
+        children = list(server)
+        self.assertLess(children.index(reloading), children.index(server.listeners[0]))
+        reloading.privilegedStartService()
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.assertEqual(calls, [reloading.reload])
+        reloading.startService()
+        reloading.stopService()
+        self.assertEqual(signal.getsignal(signal.SIGHUP), before)

@@ -128,6 +128,8 @@ class EdgeTests(IntegrationTestCase):
         """While nothing can be written down nothing moves that counts; then it goes on."""
         (self.work / "file").write_bytes(bytes(1000))
         database = self.site.folder / "state" / "usage.sqlite"
+        # Ports are bound before the state is opened; who is let in knows that it is.
+        RawFTP(self.site.ftp).login().close()
         with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
             connection.execute("ALTER TABLE transfer RENAME TO hidden")
             with RawFTP(self.site.ftp).login() as ftp:
