@@ -194,6 +194,10 @@ class ReloadingService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._loop.start(INTERVAL, now=False)
         self._listen()
+        # A worker that takes another's place is a copy of the process that watches, which
+        # knows the file as it was when the server began.
+        if self._state() not in (None, self._known):
+            self.reload()
 
     def _listen(self) -> None:
         if threading.current_thread() is threading.main_thread():

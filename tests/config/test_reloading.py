@@ -268,6 +268,16 @@ class FileTests(ReloadingCase):
         self.assertFalse(self.service.reload())
         self.assertIsNotNone(self.logIn("ann", "1"))
 
+    def test_since(self) -> None:
+        """What has changed since the file was read holds from the first client on."""
+        server = self.build(LISTEN + user("ann", "1"))
+        server._furnishOnce()
+        self.write(LISTEN)
+        server.startService()
+        self.addCleanup(server.stopService)
+        self.portal = server.listeners[0].factory.listener.portal
+        self.assertIsNone(self.logIn("ann", "1"))
+
     def test_signal(self) -> None:
         """SIGHUP is a wish to have it read now; it is given back at the end."""
         calls: list[Any] = []
