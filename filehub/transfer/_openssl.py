@@ -37,6 +37,14 @@ _SECTION: Final = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _SYMBOL_TABLE: Final = 2
 
+#: What is looked for.
+_OF_USE: Final = (
+    b"BIO_ctrl",
+    b"SSL_CTX_set_num_tickets",
+    b"SSL_new_session_ticket",
+    b"SSL_set_session_id_context",
+)
+
 #: For C{BIO_ctrl} (BIO_CTRL_RESET).
 _RESET: Final = 1
 #: From so many bytes on it costs less to reset a buffer than to read it.
@@ -44,6 +52,9 @@ _WORTH_A_RESET: Final = 64 * 1024
 
 #: Where what has been sent is read to, in order to be forgotten.
 _waste: Final = bytearray(_WORTH_A_RESET)
+#: As much as a record can hold.
+_RECORD: Final = 16 * 1024
+_record: Final = _ffi.new("char[]", _RECORD)
 
 
 def decryptInto(connection: SSL.Connection, buffer: memoryview) -> int:
@@ -77,6 +88,54 @@ def encrypt(connection: SSL.Connection, data: bytes | memoryview) -> None:
         if written <= 0:
             connection._raise_ssl_error(connection._ssl, written)
         done += written
+
+
+def shakeHands(connection: SSL.Connection) -> bool:
+    """
+    Go on with the handshake.  Is it done?
+
+    @raise SSL.Error:
+    """
+    done = _lib.SSL_do_handshake(connection._ssl)
+    if done == 1:
+        return True
+    if _lib.SSL_get_error(connection._ssl, done) != _lib.SSL_ERROR_WANT_READ:
+        connection._raise_ssl_error(connection._ssl, done)
+    return False
+
+
+def feed(connection: SSL.Connection, data: bytes) -> None:
+    """
+    This has arrived.
+
+    @param connection: one over memory.
+    """
+    _lib.BIO_write(connection._into_ssl, data, len(data))
+
+
+def decrypt(connection: SSL.Connection) -> bytes:
+    """
+    The next record of what has arrived; nothing if that is none, or none for us.
+
+    @raise SSL.Error: see C{SSL.Connection.recv}.
+    """
+    got = _lib.SSL_read(connection._ssl, _record, _RECORD)
+    if got > 0:
+        found: bytes = _ffi.buffer(_record, got)[:]
+        return found
+    if _lib.SSL_get_error(connection._ssl, got) != _lib.SSL_ERROR_WANT_READ:
+        connection._raise_ssl_error(connection._ssl, got)
+    return b""
+
+
+def taken(connection: SSL.Connection) -> bytes:
+    """What the connection wants to send; it is taken to be sent."""
+    data = b""
+    while (got := _lib.BIO_read(connection._from_ssl, _record, _RECORD)) > 0:
+        data += _ffi.buffer(_record, got)[:]
+        if got < _RECORD:
+            break
+    return data
 
 
 def pending(connection: SSL.Connection) -> memoryview:
@@ -115,6 +174,12 @@ def _reset() -> Callable[..., int] | None:
     return None if address is None else prototype(address)
 
 
+def handleOf(owner: SSL.Connection | SSL.Context) -> int:
+    """Where OpenSSL's own object of this one is, for functions that pyOpenSSL leaves out."""
+    place = owner._ssl if isinstance(owner, SSL.Connection) else owner._context
+    return int(_ffi.cast("uintptr_t", place))
+
+
 @cache
 def addressOf(name: bytes) -> int | None:
     """
@@ -140,7 +205,8 @@ def addressOf(name: bytes) -> int | None:
 
 def lookAhead() -> None:
     """Look for the functions that are of use now, as L{addressOf} wants it."""
-    _reset()
+    for name in _OF_USE:
+        addressOf(name)
 
 
 def _valuesOf(path: Path, names: tuple[bytes, ...]) -> dict[bytes, int]:
@@ -174,4 +240,16 @@ def _valuesOf(path: Path, names: tuple[bytes, ...]) -> dict[bytes, int]:
         return found
 
 
-__all__ = ["addressOf", "decryptInto", "encrypt", "lookAhead", "pending", "sent"]
+__all__ = [
+    "addressOf",
+    "decrypt",
+    "decryptInto",
+    "encrypt",
+    "feed",
+    "handleOf",
+    "lookAhead",
+    "pending",
+    "sent",
+    "shakeHands",
+    "taken",
+]

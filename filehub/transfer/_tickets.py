@@ -17,9 +17,8 @@ from collections.abc import Callable
 from functools import cache
 
 from OpenSSL import SSL
-from OpenSSL._util import ffi as _ffi
 
-from filehub.transfer._openssl import addressOf
+from filehub.transfer._openssl import addressOf, handleOf
 
 
 def renewTicket(connection: SSL.Connection) -> bool:
@@ -32,7 +31,7 @@ def renewTicket(connection: SSL.Connection) -> bool:
     function = _function()
     if function is None or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
         return False
-    return bool(function(int(_ffi.cast("uintptr_t", connection._ssl))))
+    return bool(function(handleOf(connection)))
 
 
 def canRenewTickets() -> bool:

@@ -4,21 +4,22 @@ The TLS identity of a control session and its data connections.
 Theory of operation
 ===================
 
-Every control session has an OpenSSL context of its own, made when it asks for
-TLS.  Tickets are encrypted with keys that live in the context, so a data
-connection whose handshake resumes was B{proven} to come from the client of this
-very control session, in TLS 1.2 and 1.3 alike.  A context costs 0.07 ms and some
-15 KiB; certificates and keys are loaded once and shared.
+Tickets of a control session cannot be used but with that session's own connections
+(see L{filehub.transfer._contexts}), so a data connection whose handshake resumes was
+B{proven} to come from the client of this very control session, in TLS 1.2 and 1.3
+alike.  Certificates and keys are loaded once and shared.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from OpenSSL._util import lib as _lib
 
+from filehub.transfer._contexts import sharing
 from filehub.transfer.stream import ByteStream
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ class TLSSession:
     """
     The TLS identity of one control session.
 
-    @ivar context: used for the control connection and all its data connections.
     @ivar serverName: the name that the control connection asked for (SNI).  Data
         connections, which often name nothing, get the same certificate.
     @ivar clientCertificate: what the client showed on the control connection, verified,
@@ -68,9 +68,10 @@ class TLSSession:
 
     __slots__ = (
         "_default",
+        "_identity",
+        "_sharing",
         "_source",
         "clientCertificate",
-        "context",
         "early",
         "isCleared",
         "isSpent",
@@ -92,22 +93,21 @@ class TLSSession:
         self.isSpent = False
         self.isUnbound = False
         self.early: EarlyHandshake | None = None
-        self.context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        source.prepare(self.context)
-        if resumable:
-            # As long as tickets may live (RFC 8446 section 4.6.1): the keys that
-            # encrypt them go with the control connection.
-            self.context.set_timeout(_TICKET_LIFETIME)
-        else:
-            self.context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-            self.context.set_options(SSL.OP_NO_TICKET)
-        self.context.set_tlsext_servername_callback(self._selectCertificate)
+        self._sharing = sharing(self._default, resumable, partial(_newContext, source, resumable))
+        self._identity = self._sharing.join()
+
+    def connection(self) -> SSL.Connection:
+        """The server's end of the control connection, or of a data connection, over memory."""
+        connection = self._sharing.connection(self._identity)
+        connection.set_app_data(self)
+        return connection
 
     def established(self, connection: SSL.Connection) -> None:
         """The handshake of the control connection is done."""
         self.clientCertificate = certificateOf(connection)
 
-    def _selectCertificate(self, connection: SSL.Connection) -> None:
+    def chooseCertificate(self, connection: SSL.Connection) -> None:
+        """The client's first words on a connection have come, maybe with a server's name."""
         name = connection.get_servername()
         if name is not None and self.serverName is None:
             self.serverName = name
@@ -130,6 +130,25 @@ class TLSSession:
         """
         early, self.early = self.early, None
         return await early.take() if early is not None and early.inner is inner else None
+
+
+def _newContext(source: CertificateSource, resumable: bool) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    source.prepare(context)
+    if resumable:
+        # As long as tickets may live (RFC 8446 section 4.6.1): the keys that encrypt
+        # them go with the last of its control connections.
+        context.set_timeout(_TICKET_LIFETIME)
+    else:
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_options(SSL.OP_NO_TICKET)
+    context.set_tlsext_servername_callback(_chooseCertificate)
+    return context
+
+
+def _chooseCertificate(connection: SSL.Connection) -> None:
+    session: TLSSession = connection.get_app_data()
+    session.chooseCertificate(connection)
 
 
 def certificateOf(connection: SSL.Connection) -> bytes | None:
@@ -168,8 +187,7 @@ def resumptionIsSeen(source: CertificateSource) -> bool:
 def _memoryHandshake(
     server: TLSSession, clientContext: SSL.Context, session: SSL.Session | None
 ) -> tuple[bool, SSL.Session | None]:
-    ours = SSL.Connection(server.context, None)
-    ours.set_accept_state()
+    ours = server.connection()
     theirs = SSL.Connection(clientContext, None)
     theirs.set_connect_state()
     if session is not None:

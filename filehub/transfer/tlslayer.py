@@ -14,10 +14,10 @@ from typing import Final
 from OpenSSL import SSL
 
 from filehub.errors import ProtectionRequired
+from filehub.transfer._openssl import decrypt, encrypt, feed, shakeHands, taken
 from filehub.transfer._tickets import renewTicket
 from filehub.transfer.tls import TLSSession
 
-_READ_STEP: Final = 64 * 1024
 _HEADER: Final = 5
 #: Types of records: change_cipher_spec to heartbeat.
 _TYPES: Final = range(20, 25)
@@ -44,8 +44,7 @@ class TLSLayer:
         """
         self._session = session
         self._send = send
-        self._connection = SSL.Connection(session.context, None)
-        self._connection.set_accept_state()
+        self._connection = session.connection()
         self._early = b""
         self._rest = b""
         self.isOpen = False
@@ -58,21 +57,19 @@ class TLSLayer:
         @raise ProtectionRequired: this is no TLS, or none that is acceptable; the peer
             has been told, and the connection is of no use any more.
         """
-        self._rest += data
-        said: list[bytes] = []
-        while not self.hasEnded and (record := self._nextRecord()):
-            self._connection.bio_write(record)
-            try:
-                self._advance(said)
-            except SSL.WantReadError:
-                pass
-            except SSL.ZeroReturnError:
-                self.hasEnded = True
-            except (SSL.Error, LookupError):
-                raise ProtectionRequired("TLS failed on the control connection") from None
-            finally:
-                self._flush()
-        return b"".join(said)
+        self._rest = self._rest + data if self._rest else data
+        said = b""
+        try:
+            while not self.hasEnded and (record := self._nextRecord()):
+                feed(self._connection, record)
+                said += self._advance()
+        except (SSL.Error, LookupError):
+            raise ProtectionRequired("TLS failed on the control connection") from None
+        finally:
+            # Tickets, too, which nobody waits for: with them goes the acknowledgement for
+            # which many clients' kernels hold back the next command (Nagle's algorithm).
+            self._flush()
+        return said
 
     def write(self, data: bytes) -> None:
         """Send this; after the handshake, if that is not done yet."""
@@ -82,7 +79,7 @@ class TLSLayer:
             if self._session.isSpent:
                 self._session.isSpent = False
                 renewTicket(self._connection)
-            self._connection.sendall(data)
+            encrypt(self._connection, data)
             self._flush()
 
     def end(self) -> None:
@@ -123,22 +120,23 @@ class TLSLayer:
         self._rest = rest[length:]
         return rest[:length]
 
-    def _advance(self, said: list[bytes]) -> None:
-        if not self.isOpen:
-            self._connection.do_handshake()
+    def _advance(self) -> bytes:
+        connection = self._connection
+        if self.isOpen:
+            try:
+                return decrypt(connection)
+            except SSL.ZeroReturnError:
+                self.hasEnded = True
+        elif shakeHands(connection):
             self.isOpen = True
-            self._session.established(self._connection)
+            self._session.established(connection)
             early, self._early = self._early, b""
             self.write(early)
-        while True:
-            said.append(self._connection.recv(_READ_STEP))
+        return b""
 
     def _flush(self) -> None:
-        while True:
-            try:
-                pending = self._connection.bio_read(_READ_STEP)
-            except SSL.WantReadError:
-                return
+        pending = taken(self._connection)
+        if pending:
             self._send(pending)
 
 

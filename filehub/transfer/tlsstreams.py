@@ -89,8 +89,7 @@ class TLSDataStream(OverSocket):
 
     def __init__(self, inner: ByteStream, session: TLSSession) -> None:
         super().__init__(inner)
-        self._connection = SSL.Connection(session.context, None)
-        self._connection.set_accept_state()
+        self._connection = session.connection()
         self._session = session
         self.onMissingCloseNotify: Callable[[], object] | None = None
         self.cleanlyClosed = False

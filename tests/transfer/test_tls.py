@@ -117,8 +117,7 @@ class TLSReceiverTests(SynchronousTestCase):
     def control(self, session: TLSSession, context: ssl.SSLContext) -> MemoryClient:
         """A finished handshake as on a control connection, tickets read."""
         client = MemoryClient(context)
-        server = SSL.Connection(session.context, None)
-        server.set_accept_state()
+        server = session.connection()
         for _ in range(4):
             client.step()
             data = client.outgoing.read()
