@@ -38,6 +38,7 @@ class MemoryClient:
         )
         self.done = False
         self.refusal = ""
+        self.server: SSL.Connection | None = None
 
     def step(self) -> None:
         """Go on with the handshake as far as the bytes that came allow."""
@@ -117,7 +118,8 @@ class TLSReceiverTests(SynchronousTestCase):
     def control(self, session: TLSSession, context: ssl.SSLContext) -> MemoryClient:
         """A finished handshake as on a control connection, tickets read."""
         client = MemoryClient(context)
-        server = session.connection()
+        # One that goes away without close_notify takes what the server remembers with it.
+        server = client.server = session.connection()
         for _ in range(4):
             client.step()
             data = client.outgoing.read()
@@ -162,6 +164,17 @@ class TLSReceiverTests(SynchronousTestCase):
             self.assertFalse(self.receiver(mine, MemoryClient(context))[0].resumed)
 
         self.eachVersion(check)
+
+    def test_withoutTickets(self) -> None:
+        """The same for sessions that the server has to remember."""
+        context = self.clientContext(ssl.TLSVersion.TLSv1_2)
+        context.options |= ssl.OP_NO_TICKET
+        mine, other = TLSSession(self.store), TLSSession(self.store)
+        client, foreign = self.control(mine, context), self.control(other, context)
+        own = self.receiver(mine, MemoryClient(context, client.tls.session))
+        self.assertTrue(own[0].resumed)
+        stream, _ = self.receiver(mine, MemoryClient(context, foreign.tls.session))
+        self.assertFalse(stream.resumed)
 
     def test_nameOfTheControlConnection(self) -> None:
         """Data connections that name no server get the control connection's certificate."""

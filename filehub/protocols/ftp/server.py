@@ -156,7 +156,7 @@ class FTPProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """All ends here."""
-        self._outlet = None
+        self._outlet = self._tls = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
