@@ -271,15 +271,15 @@ class TLSReceiver(TLSDataStream):
     async def finish(self) -> None:
         """
         Answer the peer's close_notify with ours (and, now that they can do no harm,
-        the tickets).  A peer that is gone already has missed nothing.
+        the tickets).  A peer that is gone already has missed nothing, also if its
+        kernel says so with a reset when the answer arrives.
         """
         try:
             self._connection.shutdown()
             await self.flush()
+            await self._inner.finish()
         except (SSL.Error, PeerGone):
             self._inner.abort()
-            return
-        await self._inner.finish()
 
 
 def _handshakeFailed(error: Exception) -> PeerGone | ProtectionRequired:

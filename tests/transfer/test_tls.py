@@ -216,6 +216,30 @@ class TLSReceiverTests(SynchronousTestCase):
         self.assertGreater(inner.sent, after)
         client.tls.unwrap()
 
+    def test_gonePeerHasMissedNothing(self) -> None:
+        """
+        A client that closes right after its close_notify resets the connection when our
+        answer comes; the upload is whole all the same.
+        """
+
+        def check(context: ssl.SSLContext) -> None:
+            client = MemoryClient(context)
+            stream, inner = self.receiver(TLSSession(self.store), client)
+            client.tls.write(b"all")
+            with self.assertRaises(ssl.SSLWantReadError):
+                client.tls.unwrap()
+            self.assertEqual(self.run_(stream.read(100)), b"all")
+            self.assertEqual(self.run_(stream.read(100)), b"")
+
+            async def reset() -> None:
+                raise PeerGone
+
+            self.patch(inner, "finish", reset)
+            self.run_(stream.finish())
+            self.assertTrue(inner.aborted)
+
+        self.eachVersion(check)
+
     def test_endWithoutCloseNotifyIsALoss(self) -> None:
         """A bare FIN is not the end of a file, unless the operator tolerates it."""
 
