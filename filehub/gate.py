@@ -9,7 +9,8 @@ transport and a protocol of each.  Whoever connects ten thousand times would hav
 time of those who are there.  So a port is read here instead, by public means: a few
 connections in a turn, and of each the factory is asked first, by its address alone.  Who
 is turned away costs an accept and a close, and a few words where they are of use; those
-who come in get what the port would have given them.
+who come in get what the port would have given them, in a form that costs less: L{Incoming}
+is their transport, and L{Turns} tells it when something has come.
 
 Where another factory stands between the port and ours (a proxy's header, TLS), the address
 is not the client's yet, or the words would not be understood: there nobody is asked, and
@@ -25,12 +26,14 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.internet.tcp import Port
+from twisted.internet.tcp import Port, Server
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from filehub.credentials import Address
+from filehub.incoming import Incoming
 from filehub.networks import canonicalHost
+from filehub.turns import Turns
 
 #: Connections in a turn of the reactor.
 AT_ONCE: Final = 8
@@ -38,6 +41,8 @@ AT_ONCE: Final = 8
 _RESET: Final = struct.pack("ii", 1, 0)
 
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+#: Ports that listen here have connections to all the machine's addresses.
+_EVERYWHERE: Final = ("0.0.0.0", "::")
 #: There is no connection, or it has gone again.
 _NOBODY: Final = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED, errno.EPERM, errno.EINTR)
 
@@ -76,6 +81,12 @@ class Gate:
         self._isSix = port.addressFamily == socket.AF_INET6
         host = port.getHost()
         self._local = Address(host.host, host.port)
+        #: The end of all connections here, unless the port listens at all addresses.
+        self._host = None if host.host in _EVERYWHERE else host
+        #: What serves those who are asked.
+        self._turns = (
+            None if self._ask is None or port.transport is not Server else Turns(port.reactor)
+        )
         self._number: int = port.fileno()
         port.stopReading()
         port.reactor.addReader(self)
@@ -94,8 +105,10 @@ class Gate:
         self._port.connectionLost(reason)
 
     def close(self) -> None:
-        """Let nobody in any more.  The port stays."""
+        """Let nobody in any more.  The port stays, and so do those who are in."""
         self._port.reactor.removeReader(self)
+        if self._turns is not None:
+            self._turns.leave()
 
     def doRead(self) -> None:
         """Somebody has come."""
@@ -128,9 +141,10 @@ class Gate:
         host = address[0]
         if self._isSix and host.startswith("::ffff:"):
             host = canonicalHost(host)
-        words = None if self._ask is None else self._ask(Address(host, address[1]), self._local)
+        peer = Address(host, address[1])
+        words = None if self._ask is None else self._ask(peer, self._local)
         if words is None:
-            self._letIn(found, address)
+            self._letIn(found, address, peer)
         else:
             with found:
                 if words:
@@ -139,7 +153,7 @@ class Gate:
                 else:
                     found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
-    def _letIn(self, found: socket.socket, address: Any) -> None:
+    def _letIn(self, found: socket.socket, address: Any, peer: Address) -> None:
         """Do what the port would do."""
         port = self._port
         if self._isSix:
@@ -154,9 +168,12 @@ class Gate:
             return
         number = port.sessionno
         port.sessionno = number + 1
-        protocol.makeConnection(
-            port.transport(found, protocol, address, port, number, port.reactor)
-        )
+        if self._turns is None:
+            transport = port.transport(found, protocol, address, port, number, port.reactor)
+        else:
+            transport = Incoming(found, protocol, address, port, number, self._turns)
+            transport.peer, transport.host = peer, self._host
+        protocol.makeConnection(transport)
 
 
 def guard(port: Any, factory: Any, atOnce: int = AT_ONCE) -> Gate | None:

@@ -1,0 +1,87 @@
+"""
+Twisted's transport for a connection that came in, without what short sessions can do without.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.internet.tcp import Connection, Server
+
+from filehub.credentials import Address
+
+#: Commands are short, and what is longer comes in pieces anyway.
+_READ: Final = 16 * 1024
+
+
+class Incoming(Server):
+    """
+    A L{Server}; what it writes goes by way of its reactor as ever.
+
+    @ivar peer: the client.
+    @ivar host: this end, where it is the same for all; L{None}: the socket knows.
+    """
+
+    #: C{close} does the same, in one system call less.
+    _shouldShutdown = False
+
+    def __init__(
+        self,
+        found: socket.socket,
+        protocol: Any,
+        client: Any,
+        server: Any,
+        number: int,
+        reactor: Any,
+    ) -> None:
+        # Not Server's: that writes two texts about each connection that nobody may read.
+        Connection.__init__(self, found, protocol, reactor)
+        self.client = client
+        self.server = server
+        self.sessionno = number
+        self.hostname = client[0]
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.peer: Address | None = None
+        self.host: IPv4Address | IPv6Address | None = None
+        self.startReading()
+        self.connected = 1
+
+    def getHost(self) -> Any:
+        """See L{twisted.internet.interfaces.ITCPTransport.getHost}."""
+        return super().getHost() if self.host is None else self.host
+
+    def logPrefix(self) -> str:
+        """See L{twisted.internet.interfaces.ILoggingContext}."""
+        return f"{self._getLogPrefix(self.protocol)},{self.sessionno},{self.hostname}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} #{self.sessionno} from {self.hostname}>"
+
+    def doRead(self) -> Any:
+        """See L{twisted.internet.interfaces.IReadDescriptor.doRead}."""
+        try:
+            data = self.socket.recv(_READ)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
+    def loseWriteConnection(self) -> None:
+        """See L{twisted.internet.interfaces.ITCPTransport.loseWriteConnection}."""
+        if self.dataBuffer or self._tempDataBuffer or self.TLS or self.producer is not None:
+            super().loseWriteConnection()
+        elif self.connected and not self._writeDisconnected:
+            # Nothing has to be waited for.
+            self._writeDisconnected = True
+            self._closeWriteConnection()
+
+
+__all__ = ["Incoming"]

@@ -1,0 +1,185 @@
+"""
+Many connections behind one descriptor of the reactor.
+
+For each descriptor that is ready, Twisted's reactor sets up a context for the log, calls
+through six functions and looks whether the descriptor is still open: a few microseconds,
+which is nothing for a file and a tenth of a login.  Connections that are short, or say
+little at a time, are watched by a kernel event queue of their own instead, which is one
+reader of the reactor: what it costs is paid once for all that are ready.
+
+Towards them this is a reactor, as much of it as a transport of Twisted's needs.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from typing import Any, Final
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: Events that are served before the rest of the reactor has its turn.
+_TURN: Final = 64
+
+_READ: Final = select.EPOLLIN
+_WRITE: Final = select.EPOLLOUT
+
+#: Why connections end, mostly.
+_USUAL: Final = {
+    type(each): Failure(each)  # type: ignore[no-untyped-call]
+    for each in (CONNECTION_DONE, CONNECTION_LOST)
+}
+
+_log: Final = Logger(namespace="filehub")
+
+
+@implementer(IReadDescriptor, IReactorFDSet)
+class Turns:
+    """
+    See L{IReactorFDSet}.
+
+    @ivar callLater: see L{twisted.internet.interfaces.IReactorTime}.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.callLater = reactor.callLater
+        self._queue = select.epoll()
+        self._descriptors: dict[int, Any] = {}
+        #: What each is watched for.
+        self._wanted: dict[int, int] = {}
+        self._isLeaving = False
+        reactor.addReader(self)
+
+    # --- what the connections call
+
+    def addReader(self, reader: Any) -> None:
+        """See L{IReactorFDSet.addReader}."""
+        self._watch(reader, _READ)
+
+    def addWriter(self, writer: Any) -> None:
+        """See L{IReactorFDSet.addWriter}."""
+        self._watch(writer, _WRITE)
+
+    def removeReader(self, reader: Any) -> None:
+        """See L{IReactorFDSet.removeReader}."""
+        self._ignore(reader, _READ)
+
+    def removeWriter(self, writer: Any) -> None:
+        """See L{IReactorFDSet.removeWriter}."""
+        self._ignore(writer, _WRITE)
+
+    def removeAll(self) -> list[Any]:
+        """See L{IReactorFDSet.removeAll}."""
+        found = list(self._descriptors.values())
+        for each in found:
+            self._ignore(each, _READ | _WRITE)
+        return found
+
+    def getReaders(self) -> list[Any]:
+        """See L{IReactorFDSet.getReaders}."""
+        return self._watchedFor(_READ)
+
+    def getWriters(self) -> list[Any]:
+        """See L{IReactorFDSet.getWriters}."""
+        return self._watchedFor(_WRITE)
+
+    def _watchedFor(self, what: int) -> list[Any]:
+        return [each for number, each in self._descriptors.items() if self._wanted[number] & what]
+
+    def _watch(self, descriptor: Any, what: int) -> None:
+        number = descriptor.fileno()
+        before = self._wanted.get(number, 0)
+        if not before:
+            self._queue.register(number, what)
+            self._descriptors[number] = descriptor
+            self._wanted[number] = what
+        elif before | what != before:
+            self._queue.modify(number, before | what)
+            self._wanted[number] = before | what
+
+    def _ignore(self, descriptor: Any, what: int) -> None:
+        number = descriptor.fileno()
+        before = self._wanted.get(number, 0)
+        left = before & ~what
+        if left == before or self._descriptors[number] is not descriptor:
+            return
+        if left:
+            self._queue.modify(number, left)
+            self._wanted[number] = left
+            return
+        del self._descriptors[number], self._wanted[number]
+        self._queue.unregister(number)
+        if self._isLeaving and not self._descriptors:
+            self._close()
+
+    # --- what the reactor calls
+
+    def fileno(self) -> int:
+        """The queue's own descriptor."""
+        return -1 if self._queue.closed else self._queue.fileno()
+
+    def logPrefix(self) -> str:
+        """See L{twisted.internet.interfaces.ILoggingContext}."""
+        return "FileHub"
+
+    def doRead(self) -> None:
+        """Serve those that are ready, each once."""
+        descriptors = self._descriptors
+        for number, event in self._queue.poll(0, _TURN):
+            descriptor = descriptors.get(number)
+            if descriptor is None:
+                # Closed by what was served just before.
+                continue
+            why, isRead = None, True
+            try:
+                if event & _READ:
+                    why = descriptor.doRead()
+                if event & _WRITE:
+                    if not why and descriptors.get(number) is descriptor:
+                        isRead = False
+                        why = descriptor.doWrite()
+                elif not event & _READ:
+                    # As the reactor has it: who waits to read is told of an end.
+                    why = CONNECTION_DONE if self._wanted[number] & _READ else CONNECTION_LOST
+            except Exception:
+                _log.failure("a connection failed in a way that it must not")
+                why = sys.exc_info()[1]
+            if why:
+                self._lose(descriptor, why, isRead)
+
+    def _lose(self, descriptor: Any, why: Exception, isRead: bool) -> None:
+        reason = _USUAL.get(type(why)) or Failure(why)  # type: ignore[no-untyped-call]
+        if isRead and isinstance(why, ConnectionDone):
+            self.removeReader(descriptor)
+            descriptor.readConnectionLost(reason)
+        else:
+            self._ignore(descriptor, _READ | _WRITE)
+            descriptor.connectionLost(reason)
+
+    def connectionLost(self, reason: Any) -> None:
+        """The reactor ends, and so do they all."""
+        for each in self.removeAll():
+            each.connectionLost(reason)
+        self._close()
+
+    # --- what its owner calls
+
+    def leave(self) -> None:
+        """Give the queue back when the last of the connections has ended."""
+        self._isLeaving = True
+        if not self._descriptors:
+            self._close()
+
+    def _close(self) -> None:
+        if not self._queue.closed:
+            self._reactor.removeReader(self)
+            self._queue.close()
+
+
+__all__ = ["Turns"]
