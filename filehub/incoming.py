@@ -47,12 +47,14 @@ class Incoming(Server):
             self._addressType = IPv6Address
         self.peer: Address | None = None
         self.host: IPv4Address | IPv6Address | None = None
-        self.startReading()
+        reactor.addReader(self)
         self.connected = 1
 
     def getHost(self) -> Any:
         """See L{twisted.internet.interfaces.ITCPTransport.getHost}."""
-        return super().getHost() if self.host is None else self.host
+        if self.host is not None:
+            return self.host
+        return super().getHost()  # type: ignore[no-untyped-call]
 
     def logPrefix(self) -> str:
         """See L{twisted.internet.interfaces.ILoggingContext}."""
@@ -77,7 +79,7 @@ class Incoming(Server):
     def loseWriteConnection(self) -> None:
         """See L{twisted.internet.interfaces.ITCPTransport.loseWriteConnection}."""
         if self.dataBuffer or self._tempDataBuffer or self.TLS or self.producer is not None:
-            super().loseWriteConnection()
+            super().loseWriteConnection()  # type: ignore[no-untyped-call]
         elif self.connected and not self._writeDisconnected:
             # Nothing has to be waited for.
             self._writeDisconnected = True

@@ -4,7 +4,7 @@ Asking a portal for an account, on behalf of a client that may hang up meanwhile
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from twisted.cred.credentials import ICredentials
@@ -43,6 +43,18 @@ class IAddressLogin(Interface):
         """
 
 
+class IPromptLogin(Interface):
+    """On portals: a login that takes no Deferred unless something has to be waited for."""
+
+    async def admit(credentials: ICredentials, connection: ConnectionInfo) -> Granted:
+        """
+        What C{login} for an L{IFileAccount} gives.  If it is cancelled, an account that
+        comes later is logged out again.
+
+        @raise LoginFailed: and the rest, as C{login} does.
+        """
+
+
 #: What a portal answers with: interface, account, logout.
 Granted = tuple[Any, IFileAccount, Callable[[], Any]]
 
@@ -51,11 +63,14 @@ _log: Final = Logger()
 
 def askPortal(
     portal: LoginPortal, credentials: ICredentials, connection: ConnectionInfo
-) -> Deferred[Granted]:
+) -> Awaitable[Granted]:
     """
     L{Portal.login}, except that an account is logged out again if by the time it
     comes nobody waits for it any more.
     """
+    if IPromptLogin.providedBy(portal):
+        admitting: Awaitable[Granted] = portal.admit(credentials, connection)
+        return admitting
     login = portal.login(credentials, connection, IFileAccount)
     if login.called and not login.paused:
         # As nearly always: nobody has to wait.
@@ -78,5 +93,7 @@ def askPortal(
 
 def discard(logout: Callable[[], Any]) -> None:
     """Log out; a failure of that is ours, not the client's."""
-    with _log.failuresHandled("logging out of an account failed"):
+    try:
         logout()
+    except Exception:
+        _log.failure("logging out of an account failed")

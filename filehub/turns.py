@@ -13,7 +13,6 @@ Towards them this is a reactor, as much of it as a transport of Twisted's needs.
 from __future__ import annotations
 
 import select
-import sys
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
@@ -30,7 +29,7 @@ _READ: Final = select.EPOLLIN
 _WRITE: Final = select.EPOLLOUT
 
 #: Why connections end, mostly.
-_USUAL: Final = {
+_USUAL: Final[dict[type[Exception], Failure]] = {
     type(each): Failure(each)  # type: ignore[no-untyped-call]
     for each in (CONNECTION_DONE, CONNECTION_LOST)
 }
@@ -133,25 +132,26 @@ class Turns:
         descriptors = self._descriptors
         for number, event in self._queue.poll(0, _TURN):
             descriptor = descriptors.get(number)
-            if descriptor is None:
-                # Closed by what was served just before.
-                continue
-            why, isRead = None, True
-            try:
-                if event & _READ:
-                    why = descriptor.doRead()
-                if event & _WRITE:
-                    if not why and descriptors.get(number) is descriptor:
-                        isRead = False
-                        why = descriptor.doWrite()
-                elif not event & _READ:
-                    # As the reactor has it: who waits to read is told of an end.
-                    why = CONNECTION_DONE if self._wanted[number] & _READ else CONNECTION_LOST
-            except Exception:
-                _log.failure("a connection failed in a way that it must not")
-                why = sys.exc_info()[1]
-            if why:
-                self._lose(descriptor, why, isRead)
+            # Else it was closed by what was served just before.
+            if descriptor is not None:
+                try:
+                    why, isRead = self._serve(descriptor, number, event)
+                except Exception as error:
+                    _log.failure("a connection failed in a way that it must not")
+                    why, isRead = error, True
+                if why:
+                    self._lose(descriptor, why, isRead)
+
+    def _serve(self, descriptor: Any, number: int, event: int) -> tuple[Any, bool]:
+        """Returns why the connection has ended, if it has, and whether reading told so."""
+        if event & _READ:
+            why = descriptor.doRead()
+            if why or not event & _WRITE or number not in self._wanted:
+                return why, True
+        if event & _WRITE:
+            return descriptor.doWrite(), False
+        # As the reactor has it: who waits to read is told of an end.
+        return (CONNECTION_DONE if self._wanted[number] & _READ else CONNECTION_LOST), True
 
     def _lose(self, descriptor: Any, why: Exception, isRead: bool) -> None:
         reason = _USUAL.get(type(why)) or Failure(why)  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.tcp import Port, Server
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,6 +69,7 @@ class GateTests(SynchronousTestCase):
         gate = guard(self.port, self.factory, 4)
         assert gate is not None
         self.gate = gate
+        self.turns: Any = gate._turns
 
     def closeAll(self) -> None:
         """Leave nothing open."""
@@ -91,10 +93,43 @@ class GateTests(SynchronousTestCase):
         ours = self.port.getHost()
         self.assertEqual(self.factory.asked, [(Address(host, port), Address(ours.host, ours.port))])
         self.assertEqual([(each.host, each.port) for each in self.factory.built], [(host, port)])
+        self.assertIn(self.turns, self.reactor.getReaders())
+        (transport,) = self.turns.getWriters()
+        self.assertIsInstance(transport, Server)
+        self.assertEqual((transport.getPeer().host, transport.getPeer().port), (host, port))
+        self.assertEqual(
+            (transport.getHost().host, transport.getHost().port), (ours.host, ours.port)
+        )
+        self.turns.doRead()
+        self.assertEqual(client.recv(100), b"220 hello\r\n")
+        self.assertEqual(client.recv(100), b"")
+
+    def test_leaving(self) -> None:
+        """Who is in stays when the gate is closed; then nothing is left in the reactor."""
+        client = self.connect()
+        self.gate.doRead()
+        self.gate.close()
+        self.assertIn(self.turns, self.reactor.getReaders())
+        self.turns.doRead()
+        self.assertEqual(client.recv(100), b"220 hello\r\n")
+        self.assertNotIn(self.turns, self.reactor.getReaders())
+        self.assertEqual(self.turns.fileno(), -1)
+
+    def test_otherTransports(self) -> None:
+        """A port with a transport of its own makes those."""
+
+        class Special(Server):
+            """A transport of somebody's own."""
+
+        self.port.socket.close()
+        self.reactor.removeAll()
+        self.patch(Port, "transport", Special)
+        self.listen(self.factory)
+        client = self.connect()
+        self.gate.doRead()
         (transport,) = self.reactor.getWriters()
-        self.assertEqual(transport.getPeer().host, host)
-        for each in self.reactor.getWriters():
-            each.doWrite()
+        self.assertIsInstance(transport, Special)
+        transport.doWrite()
         self.assertEqual(client.recv(100), b"220 hello\r\n")
 
     def test_lastWords(self) -> None:

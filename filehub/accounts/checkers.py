@@ -86,9 +86,10 @@ class PasswordChecker:
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """See L{ICredentialsChecker.requestAvatarId}."""
-        return promised(self._check(credentials))
+        return promised(self.identify(credentials))
 
-    async def _check(self, credentials: Any) -> bytes:
+    async def identify(self, credentials: Any) -> bytes:
+        """The same without a Deferred."""
         if isinstance(credentials.username, str):
             # Twisted's own FTP server decodes what it reads.
             credentials = UsernamePassword(
@@ -207,6 +208,10 @@ class AnonymousChecker:
     def requestAvatarId(self, credentials: ICredentials) -> Deferred[Any]:
         """See L{ICredentialsChecker.requestAvatarId}."""
         return succeed(ANONYMOUS)
+
+    async def identify(self, credentials: ICredentials) -> tuple[()]:
+        """The same without a Deferred."""
+        return ANONYMOUS
 
 
 @implementer(ICredentialsChecker)

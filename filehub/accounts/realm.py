@@ -13,7 +13,7 @@ is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -107,11 +107,12 @@ class FileHubRealm:
         @param avatarId: a name, or L{ANONYMOUS}.
         @param mind: a L{ConnectionInfo}, or L{None}.
         """
-        return promised(self._request(avatarId, mind, interfaces))
+        return promised(self.avatarFor(avatarId, mind, interfaces))
 
-    async def _request(
-        self, avatarId: Any, mind: Any, interfaces: tuple[type[Interface], ...]
+    async def avatarFor(
+        self, avatarId: Any, mind: Any, interfaces: Iterable[type[Interface]]
     ) -> _Avatar:
+        """The same without a Deferred."""
         anonymous = avatarId is ANONYMOUS
         if anonymous:
             name, record = ANONYMOUS_NAME, await self._source.findAnonymous()

@@ -26,7 +26,7 @@ User names alone never lock: anybody could then lock out anybody.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -36,11 +36,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Interface
+from zope.interface import Interface, implementer
 
 from filehub.accounts.admission import NotAdmitted
 from filehub.accounts.bans import Bans
 from filehub.accounts.checkers import CheckOverloaded, UnknownUser
+from filehub.accounts.granting import Login, granted
 from filehub.accounts.records import ANONYMOUS_NAME
 from filehub.credentials import (
     AccountRequired,
@@ -52,10 +53,11 @@ from filehub.credentials import (
     PasswordRequired,
 )
 from filehub.events import LoggedIn, LoginRefused
-from filehub.interfaces import IEventSink
+from filehub.interfaces import IEventSink, IFileAccount
+from filehub.logins import IPromptLogin
 from filehub.networks import holdingOf
 from filehub.paths import decodeName
-from filehub.promises import promised
+from filehub.promises import proceed, promised
 
 #: Pairs that are remembered; the longest unused are forgotten.
 CAPACITY: Final = 10_000
@@ -65,9 +67,6 @@ PATIENCE: Final = 30.0
 TROUBLE: Final = 60.0
 #: The delay is doubled so many times at the most.
 _DOUBLINGS: Final = 16
-
-#: What a portal answers with.
-_Login = tuple[type[Interface], Any, Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +114,7 @@ class _Table:
         self._rows.pop(key, None)
 
 
+@implementer(IPromptLogin)
 class ThrottledPortal:
     """
     A L{Portal} to the protocols; see this module's introduction.
@@ -151,7 +151,7 @@ class ThrottledPortal:
             self._pairs = _Table(settings.window)
         self._settings = settings
 
-    def login(self, credentials: Any, mind: Any, *interfaces: type[Interface]) -> Deferred[_Login]:
+    def login(self, credentials: Any, mind: Any, *interfaces: type[Interface]) -> Deferred[Login]:
         """
         See L{Portal.login}.  Every failure is a L{LoginFailed} without a clue.
         """
@@ -160,9 +160,13 @@ class ThrottledPortal:
             return self._portal.login(credentials, mind, *interfaces)
         return promised(self._login(credentials, mind, interfaces))
 
+    def admit(self, credentials: Any, connection: ConnectionInfo) -> Coroutine[Any, Any, Login]:
+        """See L{IPromptLogin.admit}."""
+        return self._login(credentials, connection, (IFileAccount,))
+
     async def _login(
         self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
-    ) -> _Login:
+    ) -> Login:
         user = decodeName(getattr(credentials, "username", ANONYMOUS_NAME.encode()))
         address = holdingOf(mind.peer.host)
         started = self._clock.seconds()
@@ -170,7 +174,7 @@ class ThrottledPortal:
         if refusal is not None:
             await self._refuse(mind, user, refusal, address, started)
         try:
-            result: _Login = await self._ask(credentials, mind, interfaces)
+            result: Login = await self._ask(credentials, mind, interfaces)
         except (AccountRequired, PasswordRequired, CancelledError):
             raise
         except EncryptionRequired as error:
@@ -207,9 +211,11 @@ class ThrottledPortal:
         self, credentials: Any, mind: ConnectionInfo, interfaces: Iterable[type[Interface]]
     ) -> Any:
         """The portal's answer; one that comes too late is logged out again."""
-        asking = self._portal.login(credentials, mind, *interfaces)
-        if asking.called and not asking.paused:
-            return await asking
+        asking = granted(self._portal, credentials, mind, interfaces)
+        try:
+            awaited = asking.send(None)
+        except StopIteration as stop:
+            return stop.value
         waiting: Deferred[Any] = Deferred()
 
         def answered(result: Any) -> None:
@@ -218,7 +224,7 @@ class ThrottledPortal:
             elif not isinstance(result, Failure):
                 result[2]()
 
-        asking.addBoth(answered)
+        proceed(asking, awaited).addBoth(answered)
         if not waiting.called:
             waiting.addTimeout(PATIENCE, self._clock, _raiseTooLate)
         return await waiting

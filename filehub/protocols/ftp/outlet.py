@@ -43,35 +43,12 @@ class Outlet:
     def write(self, data: bytes) -> None:
         """Send, now or with what is held back."""
         held = self._held
-        if held is None:
-            self._send(data)
+        if held is not None:
+            self._held = held + data if held else data
+            if len(self._held) > _HELD:
+                self.release()
+                self.hold()
             return
-        self._held = held + data if held else data
-        if len(self._held) > _HELD:
-            self.release()
-            self.hold()
-
-    def hold(self) -> None:
-        """Hold back up to two kilobytes of what follows: more replies may go in one packet."""
-        if self._held is None:
-            self._held = b""
-
-    def release(self) -> None:
-        """Send what was held back, and hold back nothing more."""
-        held, self._held = self._held, None
-        if held:
-            self._send(held)
-
-    def detach(self) -> bool:
-        """
-        The connection ends: its socket is not ours to write to any more.  Returns whether
-        all has been said, and nothing of it through the transport.
-        """
-        self.release()
-        isDone, self._socket = self._socket is not None, None
-        return isDone
-
-    def _send(self, data: bytes) -> None:
         sock = self._socket
         if sock is not None:
             try:
@@ -84,6 +61,26 @@ class Outlet:
             self._socket = None
             data = data[sent:]
         self._transport.write(data)
+
+    def hold(self) -> None:
+        """Hold back up to two kilobytes of what follows: more replies may go in one packet."""
+        if self._held is None:
+            self._held = b""
+
+    def release(self) -> None:
+        """Send what was held back, and hold back nothing more."""
+        held, self._held = self._held, None
+        if held:
+            self.write(held)
+
+    def detach(self) -> bool:
+        """
+        The connection ends: its socket is not ours to write to any more.  Returns whether
+        all has been said, and nothing of it through the transport.
+        """
+        self.release()
+        isDone, self._socket = self._socket is not None, None
+        return isDone
 
 
 def hasEnded(transport: Any) -> bool:

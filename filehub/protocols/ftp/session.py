@@ -19,8 +19,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from twisted.logger import Logger
-
 from filehub.attributes import FileAttributes
 from filehub.errors import (
     Aborted,
@@ -32,6 +30,7 @@ from filehub.errors import (
 )
 from filehub.events import ProtocolViolation
 from filehub.interfaces import IFileAccount, IFileSystem, ISessionSlot
+from filehub.logins import discard
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.channel import ControlChannel
@@ -95,8 +94,6 @@ class FTPSession:
     @ivar takesClientPartOnce: the same of the connection that is armed (CPSV).
     @ivar transfer: the transfer that is running.
     """
-
-    _log: Final = Logger()
 
     __slots__ = (
         "_atOnce",
@@ -391,6 +388,10 @@ class FTPSession:
 
     def loggedOut(self) -> None:
         """End the avatar, exactly once, and all that belonged to it."""
+        if self.account is None and self.logout is None:
+            # There is none, and nothing that only an account can have set.
+            self.forgetPending()
+            return
         logout, self.logout = self.logout, None
         wasLoggedIn, self.account = self.account is not None, None
         self.umask, self.masked, self._atOnce = 0, None, None
@@ -403,8 +404,7 @@ class FTPSession:
             self.slot.loggedOut()
             self.channel.loggedOut()
         if logout is not None:
-            with self._log.failuresHandled("logging out of an account failed"):
-                logout()
+            discard(logout)
 
     def violated(self, kind: str) -> None:
         """Report what no honest client does."""

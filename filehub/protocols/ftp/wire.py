@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import enum
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from filehub.paths import decodeName
@@ -105,19 +106,18 @@ class CommandDecoder:
         The command that these bytes are, if they are one plain line and nothing came
         before that was not taken: as it mostly is.  L{None}: they have to be fed.
         """
-        last = len(data) - 1
         if (
             self._buffer
             or self._discarded >= 0
             or self._telnet != _DATA
-            or not 0 <= last <= self.limit
+            or len(data) > self.limit
+            or data[-2:] != b"\r\n"
             or not data.isascii()
-            or data.find(b"\n") != last
-            or b"\0" in data
-            or b"\t" in data
         ):
             return None
-        text = data[: last - 1 if data.endswith(b"\r\n") else last].decode("ascii")
+        text = data[:-2].decode("ascii")
+        if not text.isprintable():
+            return None
         verb, _, argument = text.partition(" ")
         return Command(verb.upper(), argument)
 
@@ -275,10 +275,13 @@ def _encodeText(text: str, charset: str | None = None) -> bytes:
     return encoded
 
 
+@lru_cache(maxsize=128)
 def encodeReply(reply: Reply, charset: str | None = None) -> bytes:
     """
     A whole reply (RFC 959 4.2).  Control characters become C{?}: no text, wherever
     it came from, can end a line or begin another reply.
+
+    Most that is said was said before, so some replies are remembered.
 
     @param charset: other than UTF-8.
     """
