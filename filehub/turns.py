@@ -48,12 +48,11 @@ class Turns:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.callLater = reactor.callLater
-        self._queue = select.epoll()
         self._descriptors: dict[int, Any] = {}
         #: What each is watched for.
         self._wanted: dict[int, int] = {}
         self._isLeaving = False
-        reactor.addReader(self)
+        self._open()
 
     # --- what the connections call
 
@@ -95,6 +94,9 @@ class Turns:
         number = descriptor.fileno()
         before = self._wanted.get(number, 0)
         if not before:
+            if self._queue.closed:
+                # Somebody lives on who was watched for nothing.
+                self._open()
             self._queue.register(number, what)
             self._descriptors[number] = descriptor
             self._wanted[number] = what
@@ -171,10 +173,14 @@ class Turns:
     # --- what its owner calls
 
     def leave(self) -> None:
-        """Give the queue back when the last of the connections has ended."""
+        """Give the queue back whenever nobody is watched: no more connections come."""
         self._isLeaving = True
         if not self._descriptors:
             self._close()
+
+    def _open(self) -> None:
+        self._queue = select.epoll()
+        self._reactor.addReader(self)
 
     def _close(self) -> None:
         if not self._queue.closed:

@@ -247,6 +247,22 @@ class TurnsTests(SynchronousTestCase):
         other.leave()
         self.assertEqual((self.reactor.getReaders(), other.fileno()), ([], -1))
 
+    def test_endWhileLeaving(self) -> None:
+        """Who is asked to end then, or goes on after a pause, is served to the end."""
+        protocol, transport, client = self.open()
+        self.turns.leave()
+        transport.pauseProducing()
+        self.assertEqual(self.reactor.getReaders(), [])
+        transport.resumeProducing()
+        client.send(b"hello")
+        self.turns.doRead()
+        transport.write(b"421 Bye.\r\n")
+        transport.loseConnection()
+        self.turns.doRead()
+        self.assertEqual((client.recv(100), client.recv(100)), (b"421 Bye.\r\n", b""))
+        self.assertEqual((protocol.said, protocol.lost), ([b"hello"], [ConnectionDone]))
+        self.assertEqual((self.reactor.getReaders(), self.turns.fileno()), ([], -1))
+
     def test_names(self) -> None:
         """Logs and people can tell transports apart."""
         _, transport, _ = self.open()
