@@ -37,7 +37,7 @@ from filehub.config.limits import (
 from filehub.config.listeners import streamEndpoint
 from filehub.config.loading import LoadedConfiguration, dotted
 from filehub.config.owners import OwnersService
-from filehub.config.quotas import UsageService, countsAnything, withoutCounting
+from filehub.config.quotas import UsageService, countsAnything, tallyFile
 from filehub.config.reloading import Reloadable, ReloadingService
 from filehub.config.sources import buildSource
 from filehub.config.storages import namesOf, openStorage
@@ -252,10 +252,7 @@ class _Builder:
     ) -> Claims | None:
         """Who counts what is stored, if there are quotas; and what is moved."""
         crew = self._crew
-        if crew is not None and self._values.source:
-            # Who an account brings a quota along for, one process would have to know.
-            self._limiting = withoutCounting(self._limiting)
-        if not countsAnything(self._values) and (crew is not None or not self._values.source):
+        if not (countsAnything(self._values) or self._values.source):
             return None
         state = self._values.server.state
         usage = self._usage = UsageService(
@@ -264,14 +261,14 @@ class _Builder:
             storages,
             self._values,
             figures=None if crew is None else crew.figures,
+            table=None if crew is None else crew.tallies(tallyFile(state)),
         )
         if crew is not None:
             crew.preparing.append(usage.prepare)
             crew.concluding.append(usage.conclude)
         usage.setServiceParent(service)  # type: ignore[no-untyped-call]
         self._rates.transfers = usage.transfers
-        if crew is None:
-            self._limiting = usage.limiting(self._limiting)
+        self._limiting = usage.limiting(self._limiting)
         return usage.claims
 
     def _closeUsage(self) -> Deferred[None] | None:

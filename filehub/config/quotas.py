@@ -29,6 +29,7 @@ from filehub.state.database import StateDatabase
 from filehub.state.figures import Figures
 from filehub.state.ledger import UsageLedger
 from filehub.state.records import FILE_NAME, SCHEMA, UsageRecords
+from filehub.state.tallytable import TallyTable
 from filehub.state.transferrecords import TransferRecords
 from filehub.state.transfers import TransferLedger
 from filehub.usage import Quota
@@ -37,14 +38,14 @@ from filehub.vfs.measuring import MountedMeasure
 from filehub.vfs.quota import refreshParts
 from filehub.vfs.workers import FileWorkers, Workers
 
+#: Of what is moved, beside the database.
+TALLIES_NAME: Final = "transfers.table"
 #: Changes that may wait to be written down: more than sessions can make.
 _QUEUE: Final = 4096
 #: Seconds between looks at what became of broken uploads.
 PARTS: Final = 600.0
 #: Seconds between looks at what C{filehub quota check --repair} asks for.
 REQUESTS: Final = 2.0
-
-_log: Final = Logger()
 
 
 def quotasOf(values: Configuration) -> dict[VirtualPath, Quota]:
@@ -98,25 +99,9 @@ def countsAnything(values: Configuration) -> bool:
     return bool(quotasOf(values)) or transferSettings(values).isLimited
 
 
-def withoutCounting(limits: Limiting) -> Limiting:
-    """For servers where nobody counts: say so, if an account brings a quota along."""
-    said = False
-
-    def noting(record: AccountRecord, connection: ConnectionInfo | None) -> ISessionLimits:
-        nonlocal said
-        transfers = record.transferQuotas or {}
-        if not said and (
-            record.quota not in (None, Quota())
-            or any(each.isLimited for each in transfers.values())
-        ):
-            said = True
-            _log.warn(
-                "{account}: its quota is not kept, which takes server.workers = 1",
-                account=record.name,
-            )
-        return limits(record, connection)
-
-    return noting
+def tallyFile(state: Path | None) -> Path | None:
+    """Where the figures of transfers are, beside the database."""
+    return None if state is None else state / TALLIES_NAME
 
 
 def ownersIn(values: Configuration) -> set[str]:
@@ -142,11 +127,13 @@ class UsageService(Service):
         values: Configuration,
         workers: Workers | None = None,
         figures: Figures | None = None,
+        table: TallyTable | None = None,
     ) -> None:
         """
         @param state: the state folder; L{None}: nothing outlives the process.
         @param figures: what several processes share; then one of them L{prepare}s before
             they part, and L{conclude}s.
+        @param table: likewise, of what is moved.
         """
         self._workers = workers or FileWorkers(reactor, threads=1, queue=_QUEUE)
         path = None if state is None else state / FILE_NAME
@@ -157,13 +144,16 @@ class UsageService(Service):
         self.ledger.owners |= ownersIn(values)
         self._quotas = quotasOf(values)
         self.transfers = TransferLedger(
-            reactor, TransferRecords(self._database), transferSettings(values)
+            reactor,
+            TransferRecords(self._database),
+            transferSettings(values),
+            table=table or TallyTable(tallyFile(state)),
         )
         self._brought = BroughtQuotas(BroughtRecords(self._database), self._saidOf)
         # What an account brings along, only the process knows that it has logged in to.
         self._mayBring = bool(values.source) and not self._isDivided
         self.claims = Claims(self.ledger) if self._quotas or self._mayBring else None
-        self._opened = self._complained = False
+        self._opened = self._complained = self._saidNotKept = False
         self._loops = [
             (LoopingCall(self._refresh), PARTS),
             (LoopingCall(lambda: self._try(self._obey())), REQUESTS),
@@ -184,7 +174,7 @@ class UsageService(Service):
                 self._brought.load()
             if not self._isDivided:
                 self.ledger.load(self._brought.quotas(self._quotas))
-            self.transfers.load()
+                self.transfers.load()
         except FileHubError as error:
             self._database.closeNow()
             raise ConfigurationError(str(error)) from None
@@ -202,6 +192,7 @@ class UsageService(Service):
         self._database.open()
         try:
             self.ledger.load(self._quotas)
+            self.transfers.load()
         except FileHubError as error:
             self._database.closeNow()
             raise ConfigurationError(str(error)) from None
@@ -212,6 +203,7 @@ class UsageService(Service):
         try:
             self._database.open(exclusive=False)
             self.ledger.conclude()
+            self.transfers.conclude()
         except FileHubError as error:
             self._log.warn("usage could not be written: {error}", error=str(error))
         finally:
@@ -240,7 +232,9 @@ class UsageService(Service):
         """
 
         def noting(record: AccountRecord, connection: ConnectionInfo | None) -> ISessionLimits:
-            if record.quota is not None:
+            if record.quota is not None and self._isDivided:
+                self._notKept(record)
+            elif record.quota is not None:
                 self.ledger.owners.add(record.name)
                 self._brought.bring(record.name, record.home, record.quota)
             if record.transferQuotas is not None:
@@ -248,6 +242,14 @@ class UsageService(Service):
             return limits(record, connection)
 
         return noting
+
+    def _notKept(self, record: AccountRecord) -> None:
+        if record.quota != Quota() and not self._saidNotKept:
+            self._saidNotKept = True
+            self._log.warn(
+                "{account}: its quota is not kept, which takes server.workers = 1",
+                account=record.name,
+            )
 
     def _saidOf(self, path: VirtualPath) -> None:
         self.ledger.setQuota(path, self._brought.quotaOf(path, self._quotas.get(path)))
@@ -309,5 +311,5 @@ __all__ = [
     "ownersIn",
     "quotaOfHome",
     "quotasOf",
-    "withoutCounting",
+    "tallyFile",
 ]

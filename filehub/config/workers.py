@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from filehub.config.limits import transferSettings
 from filehub.config.quotas import quotasOf
 from filehub.config.schema import Configuration
 
@@ -28,8 +27,6 @@ def checkWorkers(values: Configuration, complain: Complain) -> None:
     reasons = []
     if quotasOf(values) and values.server.state is None:
         reasons.append("quotas without server.state (where processes tell one another)")
-    if transferSettings(values).isLimited:
-        reasons.append("quotas of transfers (one process counts what is moved)")
     if values.tftp.multicast.addresses:
         reasons.append("tftp.multicast (one process has the groups)")
     if any(text.startswith("systemd") for text in values.tftp.listen):

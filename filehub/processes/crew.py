@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from filehub.processes.board import Board, SharedCounts
@@ -14,6 +15,7 @@ from filehub.processes.bulletin import Bulletin
 from filehub.processes.standin import StandIn
 from filehub.processes.usage import SharedFigures
 from filehub.protocols.tftp.listening import openShared
+from filehub.state.tallytable import TallyTable
 from filehub.transfer.datagrams import ListeningSocket
 
 
@@ -45,12 +47,19 @@ class Crew:
         self.concluding: list[Callable[[], None]] = []
         self.seat = -1
         self._counts: list[SharedCounts] = []
+        self._tables: list[TallyTable] = []
         self._datagrams: list[tuple[ListeningSocket, list[ListeningSocket]]] = []
 
     def counts(self, kind: str) -> SharedCounts:
         """See L{filehub.registry.SessionRegistry}."""
         made = SharedCounts(self.board, kind)
         self._counts.append(made)
+        return made
+
+    def tallies(self, path: Path | None) -> TallyTable:
+        """See L{TallyTable}: who moves how much."""
+        made = TallyTable(path, self.size)
+        self._tables.append(made)
         return made
 
     def sessionIds(self) -> Iterator[int]:
@@ -77,12 +86,16 @@ class Crew:
         """Who had this seat has ended; nobody counts for him any more."""
         self.board.clear(seat)
         self.figures.lost(seat)
+        for table in self._tables:
+            table.lost(seat)
 
     def sit(self, seat: int, reactor: Any) -> None:
         """This process has parted from the others, and this is its reactor."""
         self.seat = seat
         for counts in self._counts:
             counts.seat = seat
+        for table in self._tables:
+            table.seat = seat
         self.figures.sit(seat)
         for own, sockets in self._datagrams:
             # The number stays, the socket becomes this seat's.

@@ -10,21 +10,37 @@ Of each scope a L{Tally} has, for bytes and files of both directions,
   - what is held for transfers that are going on and whose length is known;
   - what is I{booked}: written down, and never less than what has moved.
 
-Bookings are made some way ahead, so that a transfer hardly ever waits for one.  After a
-crash the booking counts: nobody ever gets more than his quota by it, and what is lost
-is at most L{STEP} for each direction.  When nothing has moved for a moment, the booking
-is taken back to what was used.
+Bookings are made some way ahead, so that a transfer hardly ever waits for one.  They
+count when the machine has crashed: nobody ever gets more than his quota by it, and what
+is lost is at most L{STEP} for each direction.  After a crash of the server alone the
+figures in the table are still there (L{filehub.state.tallytable}), and exact.  When
+nothing has moved for a moment, the booking is taken back to what was used.
+
+Several processes may add to a row.  What belongs together is done
+L{together<TallyTable>}, that is while no other process does anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from zope.interface import implementer
 
 from filehub.errors import QuotaExceeded
 from filehub.periods import Period, formatMoment
+from filehub.state.tallytable import (
+    ASKED,
+    BEGIN,
+    BOOKED,
+    HELD,
+    MOVING,
+    PER_SEAT,
+    PERIOD,
+    USED,
+    TallyTable,
+)
 from filehub.usage import ITransferMeter, Scope, TransferQuota, TransferState
 
 #: Bytes that are booked ahead, at the most and at the least; of a small quota, a part.
@@ -38,10 +54,16 @@ UPLOAD: Final = 0
 DOWNLOAD: Final = 1
 #: From a direction to its files.
 _FILES_OF: Final = 2
+#: How a period stands in a row; 0 is none.
+NUMBERS: Final = {period: number for number, period in enumerate(Period, 1)}
 
 
 class Bookkeeper(Protocol):
     """Who writes bookings down."""
+
+    @property
+    def together(self) -> AbstractContextManager[object]:
+        """See L{TallyTable}."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -60,8 +82,8 @@ class Bookkeeper(Protocol):
         @raise StorageUnavailable: so it is.
         """
 
-    async def written(self) -> None:
-        """Wait until what was asked for is written."""
+    async def written(self, tallies: Sequence[Tally]) -> None:
+        """Wait until what was asked for is written, whoever has asked."""
 
 
 class Tally:
@@ -71,61 +93,127 @@ class Tally:
     @ivar begin: when the period began, seconds since the epoch.
     @ivar end: when it ends.
     @ivar used: bytes uploaded, downloaded, files uploaded, downloaded.
-    @ivar held: likewise, on top of that.
     @ivar asked: what is to be written down.
     @ivar booked: what is.
-    @ivar dirty: have the figures changed since they were written?
-    @ivar moving: since the last look at it?
+    @ivar dirty: have the figures changed since this process has written them?
     """
 
     __slots__ = (
+        "_held",
+        "_own",
+        "_row",
         "asked",
         "begin",
         "booked",
         "dirty",
         "end",
-        "held",
-        "moving",
         "period",
         "quota",
         "scope",
         "used",
     )
 
-    def __init__(self, scope: Scope, quota: TransferQuota, period: Period, now: float) -> None:
+    def __init__(
+        self, scope: Scope, quota: TransferQuota, period: Period, now: float, table: TallyTable
+    ) -> None:
+        """
+        @param period: of which C{quota} is.
+        @param table: where the figures are.
+        """
         self.scope = scope
         self.quota = quota
-        self.held = [0, 0, 0, 0]
-        self.dirty = self.moving = False
+        row = self._row = table.row(scope)
+        self.used = row[USED : USED + 4]
+        self.asked = row[ASKED : ASKED + 4]
+        self.booked = row[BOOKED : BOOKED + 4]
+        self._held = row[HELD:]
+        self._own = PER_SEAT * table.seat
+        self.dirty = False
+        self.follow(period, now)
+
+    def follow(self, period: Period, now: float) -> None:
+        """Count by this period, and what was counted by another one is no more."""
         self.period = period
-        self.restart(now)
+        row = self._row
+        # A clock that was set back gives nobody more.
+        if row[PERIOD] != NUMBERS[period] or row[BEGIN] < period.beginOf(now):
+            self.restart(now)
+        else:
+            self._see()
+
+    def _see(self) -> None:
+        self.begin = self._row[BEGIN]
+        self.end = self.period.endOf(self.begin)
+
+    def isAt(self, begin: int) -> bool:
+        """Is it still counting what was moved since then?"""
+        return bool(self._row[BEGIN] == begin)
+
+    def take(self, figures: Sequence[int]) -> None:
+        """So much of what is asked for now is written down."""
+        booked, asked = self.booked, self.asked
+        for at in range(4):
+            # What was taken back meanwhile is not booked any more.
+            booked[at] = min(figures[at], asked[at])
+
+    def rest(self) -> None:
+        """
+        What is booked is what was used.  That holds from now on: whatever moves next is
+        booked anew, and written after this.
+        """
+        used, booked, asked = self.used, self.booked, self.asked
+        for at in range(4):
+            asked[at] = used[at]
+            booked[at] = min(booked[at], used[at])
 
     def restart(self, now: float) -> None:
         """Nothing was used."""
-        self.begin, self.end = self.period.beginOf(now), self.period.endOf(now)
-        self.used = [0, 0, 0, 0]
-        self.asked = [0, 0, 0, 0]
-        self.booked = [0, 0, 0, 0]
+        row = self._row
+        row[PERIOD], row[BEGIN] = NUMBERS[self.period], self.period.beginOf(now)
+        for at in range(USED, HELD):
+            row[at] = 0
+        self._see()
 
     def turn(self, now: float) -> None:
         """Begin again, if the time has come.  A clock that goes back gives nobody more."""
         if now >= self.end:
-            self.restart(now)
+            # Another process may have done it already.
+            self._see()
+            if now >= self.end:
+                self.restart(now)
+
+    @property
+    def moving(self) -> bool:
+        """Has anything moved since the last look at it?"""
+        return bool(self._row[MOVING])
+
+    @moving.setter
+    def moving(self, isMoving: bool) -> None:
+        self._row[MOVING] = isMoving
+
+    def held(self, direction: int) -> int:
+        """Bytes that are set aside for transfers under way, on top of what is used."""
+        held = self._held
+        return held[direction] if len(held) == PER_SEAT else sum(held[direction::PER_SEAT])
+
+    def hold(self, direction: int, nbytes: int) -> None:
+        """Set aside so many more, or fewer."""
+        self._held[self._own + direction] += nbytes
 
     @property
     def isIdle(self) -> bool:
         """Is it no more than what is written down?"""
-        return not (self.dirty or any(self.held))
+        return not (self.dirty or self.moving or self.held(UPLOAD) or self.held(DOWNLOAD))
 
     def left(self, direction: int) -> int | None:
         """Bytes that may be moved still; L{None} for any number."""
         quota, found = self.quota, None
         own = quota.upload if direction == UPLOAD else quota.download
         if own is not None:
-            found = own - self.used[direction] - self.held[direction]
+            found = own - self.used[direction] - self.held(direction)
         if quota.both is not None:
-            used, held = self.used, self.held
-            rest = quota.both - used[0] - used[1] - held[0] - held[1]
+            used = self.used
+            rest = quota.both - used[0] - used[1] - self.held(UPLOAD) - self.held(DOWNLOAD)
             found = rest if found is None else min(found, rest)
         return found
 
@@ -176,8 +264,9 @@ class Tally:
 
     def state(self) -> TransferState:
         """For people."""
-        both = [used + held for used, held in zip(self.used, self.held, strict=True)]
-        return TransferState(self.scope, self.quota, (both[0], both[1], both[2], both[3]), self.end)
+        up, down, upFiles, downFiles = self.used
+        both = (up + self.held(UPLOAD), down + self.held(DOWNLOAD), upFiles, downFiles)
+        return TransferState(self.scope, self.quota, both, self.end)
 
 
 @implementer(ITransferMeter)
@@ -198,52 +287,57 @@ class TransferMeter:
         """See L{ITransferMeter.begin}."""
         if self._begun:
             return
-        direction, tallies = self._direction, self._turned()
-        for tally in tallies:
-            left = tally.left(direction)
-            # Nothing at all may still be moved where nothing is left.
-            if (left is not None and nbytes > max(left, 0)) or tally.leftFiles(direction) == 0:
-                raise tally.refuse(direction)
-        self._begun = True
-        self._held = nbytes
-        self._spent = 0
+        direction, files = self._direction, _FILES_OF + self._direction
         book = False
-        for tally in tallies:
-            tally.held[direction] += nbytes
-            tally.used[_FILES_OF + direction] += 1
-            book = tally.cover(_FILES_OF + direction, tally.filesAhead(direction)) or book
-            book = self._cover(tally, ahead=bool(nbytes)) or book
+        with self._keeper.together:
+            tallies = self._turned()
+            for tally in tallies:
+                left = tally.left(direction)
+                # Nothing at all may still be moved where nothing is left.
+                if (left is not None and nbytes > max(left, 0)) or tally.leftFiles(direction) == 0:
+                    raise tally.refuse(direction)
+            self._begun = True
+            self._held = nbytes
+            self._spent = 0
+            for tally in tallies:
+                tally.hold(direction, nbytes)
+                tally.used[files] += 1
+                book = tally.cover(files, tally.filesAhead(direction)) or book
+                book = self._cover(tally, ahead=bool(nbytes)) or book
         self._keeper.changed(tallies, book=book)
 
     def most(self, nbytes: int) -> int:
         """See L{ITransferMeter.most}."""
-        for tally in self._turned():
-            left = tally.left(self._direction)
-            if left is not None:
-                nbytes = min(nbytes, max(0, left + self._held))
+        with self._keeper.together:
+            for tally in self._turned():
+                left = tally.left(self._direction)
+                if left is not None:
+                    nbytes = min(nbytes, max(0, left + self._held))
         return nbytes
 
     def spend(self, nbytes: int) -> None:
         """See L{ITransferMeter.spend}."""
-        direction, tallies = self._direction, self._turned()
+        direction = self._direction
         known = min(nbytes, self._held)
-        for tally in tallies:
-            left = tally.left(direction)
-            if left is not None and nbytes - known > left:
-                raise tally.refuse(direction)
-        self._held -= known
-        self._spent += nbytes
         book = False
-        for tally in tallies:
-            tally.held[direction] -= known
-            tally.used[direction] += nbytes
-            book = self._cover(tally, ahead=nbytes > known or self._held > 0) or book
+        with self._keeper.together:
+            tallies = self._turned()
+            for tally in tallies:
+                left = tally.left(direction)
+                if left is not None and nbytes - known > left:
+                    raise tally.refuse(direction)
+            self._held -= known
+            self._spent += nbytes
+            for tally in tallies:
+                tally.hold(direction, -known)
+                tally.used[direction] += nbytes
+                book = self._cover(tally, ahead=nbytes > known or self._held > 0) or book
         self._keeper.changed(tallies, book=book)
 
     def _cover(self, tally: Tally, *, ahead: bool) -> bool:
         direction = self._direction
         step = tally.ahead(direction) if ahead else 0
-        held = tally.held[direction]
+        held = tally.held(direction)
         left = tally.left(direction)
         if self._held:
             # Of what has a known length, not more than that.
@@ -255,10 +349,11 @@ class TransferMeter:
     def giveBack(self, nbytes: int) -> None:
         """See L{ITransferMeter.giveBack}."""
         self._spent -= nbytes
-        for tally in self._turned():
-            # Nothing is left of what was used before the period ended.
-            tally.used[self._direction] = max(0, tally.used[self._direction] - nbytes)
-            tally.dirty = tally.moving = True
+        with self._keeper.together:
+            for tally in self._turned():
+                # Nothing is left of what was used before the period ended.
+                tally.used[self._direction] = max(0, tally.used[self._direction] - nbytes)
+                tally.dirty = tally.moving = True
         self._keeper.changed(self._tallies, book=False)
 
     def end(self) -> None:
@@ -267,12 +362,13 @@ class TransferMeter:
             return
         self._begun = False
         held, self._held = self._held, 0
-        for tally in self._tallies:
-            tally.held[self._direction] -= held
-            if not self._spent:
-                files = _FILES_OF + self._direction
-                tally.used[files] = max(0, tally.used[files] - 1)
-            tally.dirty = tally.moving = True
+        files = _FILES_OF + self._direction
+        with self._keeper.together:
+            for tally in self._tallies:
+                tally.hold(self._direction, -held)
+                if not self._spent:
+                    tally.used[files] = max(0, tally.used[files] - 1)
+                tally.dirty = tally.moving = True
         self._keeper.changed(self._tallies, book=False)
 
     def pending(self) -> bool:
@@ -286,14 +382,14 @@ class TransferMeter:
     async def written(self) -> None:
         """See L{ITransferMeter.written}."""
         while self.pending():
-            await self._keeper.written()
+            await self._keeper.written(self._tallies)
 
     def _turned(self) -> Sequence[Tally]:
         now = self._keeper.now()
         for tally in self._tallies:
             if now >= tally.end:
-                tally.restart(now)
+                tally.turn(now)
         return self._tallies
 
 
-__all__ = ["DOWNLOAD", "STEP", "UPLOAD", "Bookkeeper", "Tally", "TransferMeter"]
+__all__ = ["DOWNLOAD", "NUMBERS", "STEP", "UPLOAD", "Bookkeeper", "Tally", "TransferMeter"]

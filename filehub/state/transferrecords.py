@@ -68,6 +68,15 @@ class TransferRecords:
 
         await self.database.run(work)
 
+    def writeNow(self, rows: Iterable[TransferRow]) -> None:
+        """
+        The same; blocks.
+
+        @raise StorageUnavailable: it cannot be written.
+        """
+        written = _values(rows)
+        self.database.perform(lambda connection: _write(connection, written))
+
     async def wanted(self) -> list[Scope]:
         """Whose figures somebody outside wants to begin again; see L{want}."""
 

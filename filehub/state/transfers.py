@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +21,18 @@ from twisted.python.failure import Failure
 
 from filehub.errors import FileHubError, StorageUnavailable
 from filehub.periods import Period
-from filehub.state.tallies import DOWNLOAD, UPLOAD, Tally, TransferMeter
+from filehub.state.tallies import DOWNLOAD, NUMBERS, UPLOAD, Tally, TransferMeter
+from filehub.state.tallytable import (
+    ASKED,
+    BEGIN,
+    BOOKED,
+    HELD,
+    PERIOD,
+    USED,
+    TallyTable,
+    keyOf,
+    leftBehind,
+)
 from filehub.state.transferrecords import Figures, TransferRecords, TransferRow
 from filehub.usage import ITransferMeter, Scope, TransferQuota, TransferState
 
@@ -95,17 +107,19 @@ class TransferLedger:
         records: TransferRecords,
         settings: TransferSettings,
         now: Callable[[], float] = time.time,
+        table: TallyTable | None = None,
     ) -> None:
         """
         @param now: seconds since the epoch.
+        @param table: where figures are; L{None}: they do not outlive the process.
         """
         self._clock = clock
+        self._table = table or TallyTable(None)
         self._records = records
         self._settings = settings
         self.now = now
         self._brought: dict[Scope, TransferQuota] = {}
         self._tallies: dict[Scope, Tally] = {}
-        self._rows: dict[Scope, TransferRow] = {}
         self._booking: dict[Tally, None] = {}
         self._touched: dict[Tally, None] = {}
         self._forgotten: set[Scope] = set()
@@ -118,26 +132,60 @@ class TransferLedger:
 
     # --- whose
 
+    @property
+    def together(self) -> AbstractContextManager[object]:
+        """See L{Bookkeeper<filehub.state.tallies.Bookkeeper>}."""
+        return self._table.together
+
     def load(self) -> None:
         """
-        Read what is written down; blocks.
+        Read what is written down, and what a former server has left in its table; blocks.
 
         @raise StorageUnavailable: it cannot be read.
         """
-        now = self.now()
+        now, left = self.now(), leftBehind(self._table.path)
+        self._table.open()
         for row in self._records.load():
             if row.period.endOf(row.begin) <= now:
                 self._forgotten.add(row.scope)
                 continue
-            self._rows[row.scope] = row
-            if row.used != row.booked:
-                self._log.warn(
-                    "transfers of {scope}: not closed properly, up to {upload} bytes uploaded and"
-                    " {download} downloaded are counted that may not have been",
-                    scope=str(row.scope),
-                    upload=row.booked[UPLOAD] - row.used[UPLOAD],
-                    download=row.booked[DOWNLOAD] - row.used[DOWNLOAD],
-                )
+            known = left.get(keyOf(row.scope))
+            if known is None or known[PERIOD : BEGIN + 1] != [NUMBERS[row.period], row.begin]:
+                self._enter(row, row.booked)
+                if row.used != row.booked:
+                    self._log.warn(
+                        "transfers of {scope}: not closed properly, up to {upload} bytes"
+                        " uploaded and {download} downloaded are counted that may not have been",
+                        scope=str(row.scope),
+                        upload=row.booked[UPLOAD] - row.used[UPLOAD],
+                        download=row.booked[DOWNLOAD] - row.used[DOWNLOAD],
+                    )
+            else:
+                # Nothing moves that is not booked.
+                used = map(min, known[USED : USED + 4], row.booked)
+                self._enter(row, _figures(list(used)))
+        self._table.publish()
+
+    def _enter(self, row: TransferRow, used: Figures) -> None:
+        words = self._table.row(row.scope)
+        words[PERIOD], words[BEGIN] = NUMBERS[row.period], row.begin
+        for at in range(4):
+            words[USED + at] = used[at]
+            words[ASKED + at] = words[BOOKED + at] = row.booked[at]
+
+    def conclude(self) -> None:
+        """
+        Say how much was moved, now that all processes have ended; blocks.
+
+        @raise StorageUnavailable: it cannot be written.
+        """
+        exact = []
+        for row in self._records.load():
+            words = self._table.row(row.scope)
+            if row.used != row.booked and words[BEGIN] == row.begin:
+                used = _figures(words[USED : USED + 4].tolist())
+                exact.append(row._replace(used=used, booked=used))
+        self._records.writeNow(exact)
 
     def configure(self, settings: TransferSettings) -> None:
         """These are the quotas from now on, for transfers that are under way as well."""
@@ -160,8 +208,8 @@ class TransferLedger:
             tally.quota = self._quotaOf(tally.scope)
             period = tally.quota.period or self._settings.period
             if period is not tally.period:
-                tally.period = period
-                tally.restart(self.now())
+                with self.together:
+                    tally.follow(period, self.now())
 
     def _quotaOf(self, scope: Scope) -> TransferQuota:
         return self._settings.quotaOf(scope, self._brought.get(scope))
@@ -174,13 +222,9 @@ class TransferLedger:
                 return None
             if len(self._tallies) >= _REMEMBERED:
                 self._forget()
-            tally = Tally(scope, quota, quota.period or self._settings.period, self.now())
-            row = self._rows.pop(scope, None)
-            # A clock that was set back gives nobody more.
-            if row is not None and row.period is tally.period and row.begin >= tally.begin:
-                tally.begin, tally.end = row.begin, row.period.endOf(row.begin)
-                tally.used = list(row.booked)
-                tally.asked, tally.booked = list(row.booked), list(row.booked)
+            period = quota.period or self._settings.period
+            with self.together:
+                tally = Tally(scope, quota, period, self.now(), self._table)
             self._tallies[scope] = tally
         return tally if tally.quota.isLimited else None
 
@@ -210,16 +254,19 @@ class TransferLedger:
     def statesOf(self, name: str, groups: Iterable[str]) -> list[TransferState]:
         """How far the quotas are used that hold for this account."""
         tallies = self._of(name, groups)
-        for tally in tallies:
-            tally.turn(self.now())
-        return [tally.state() for tally in tallies]
+        with self.together:
+            for tally in tallies:
+                tally.turn(self.now())
+            return [tally.state() for tally in tallies]
 
     def startAgain(self, scope: Scope) -> None:
         """Nothing was used in this period."""
-        self._rows.pop(scope, None)
         tally = self._tallies.get(scope)
+        with self.together:
+            words = self._table.row(scope)
+            for at in range(USED, HELD):
+                words[at] = 0
         if tally is not None:
-            tally.restart(self.now())
             tally.dirty = tally.moving = True
             self.changed([tally], book=False)
         else:
@@ -260,8 +307,13 @@ class TransferLedger:
             raise self._trouble
         return False
 
-    async def written(self) -> None:
-        """Wait until what was asked for is written, or could not be."""
+    async def written(self, tallies: Iterable[Tally] = ()) -> None:
+        """See L{Bookkeeper.written}; or until it could not be."""
+        if self._writing is None:
+            uncovered = [each for each in tallies if not each.isCovered()]
+            if uncovered:
+                # Another process has asked; whoever waits for it writes it.
+                self.changed(uncovered, book=True)
         if self._writing is not None:
             waiter: Deferred[None] = Deferred(self._waiting.remove)
             self._waiting.append(waiter)
@@ -279,13 +331,12 @@ class TransferLedger:
     async def _writeDown(self, tallies: Iterable[Tally]) -> None:
         rows = []
         snapshots: list[tuple[Tally, int, Figures]] = []
-        for tally in tallies:
-            asked = _figures(tally.asked)
-            snapshots.append((tally, tally.begin, asked))
-            rows.append(
-                TransferRow(tally.scope, tally.period, tally.begin, _figures(tally.used), asked)
-            )
-            tally.dirty = False
+        with self.together:
+            for tally in tallies:
+                asked, used = _figures(tally.asked.tolist()), _figures(tally.used.tolist())
+                snapshots.append((tally, tally.begin, asked))
+                rows.append(TransferRow(tally.scope, tally.period, tally.begin, used, asked))
+                tally.dirty = False
         forgotten, self._forgotten = self._forgotten, set()
         forgotten -= self._tallies.keys()
         try:
@@ -296,10 +347,10 @@ class TransferLedger:
                 tally.dirty = True
             raise
         self._said = False
-        for tally, begin, asked in snapshots:
-            if tally.begin == begin:
-                # What was taken back meanwhile is not booked any more.
-                tally.booked = [min(each) for each in zip(asked, tally.asked, strict=True)]
+        with self.together:
+            for tally, begin, asked in snapshots:
+                if tally.isAt(begin):
+                    tally.take(asked)
 
     def _notWritten(self, failure: Failure, tallies: Iterable[Tally]) -> None:
         error = failure.value
@@ -337,21 +388,13 @@ class TransferLedger:
                 tally.moving = False
                 self._touched[tally] = None
             else:
-                self._close(tally)
+                with self.together:
+                    tally.rest()
             self._booking[tally] = None
         if (self._booking or self._forgotten) and self._writing is None:
             self._write()
         if self._touched:
             self._schedule()
-
-    @staticmethod
-    def _close(tally: Tally) -> None:
-        """
-        What is booked is what was used.  That holds from now on: whatever moves next is
-        booked anew, and written after this.
-        """
-        tally.asked = list(tally.used)
-        tally.booked = [min(each) for each in zip(tally.booked, tally.used, strict=True)]
 
     async def stop(self) -> None:
         """Write down everything, exactly."""
@@ -359,8 +402,9 @@ class TransferLedger:
             self._call.cancel()
             self._call = None
         await self.written()
-        for tally in self._touched:
-            self._close(tally)
+        with self.together:
+            for tally in self._touched:
+                tally.rest()
         await self._writeDown(list(self._touched))
         self._touched = {}
 

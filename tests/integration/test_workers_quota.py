@@ -8,8 +8,9 @@ import os
 import signal
 
 from tests.integration import test_quota as single
+from tests.integration import test_transfer_quota as moved
 from tests.integration.harness import IntegrationTestCase, Site, content, until
-from tests.integration.rawftp import RawFTP
+from tests.integration.rawftp import RawFTP, drain
 from tests.integration.test_quota import LIMIT, QuotaCommand
 from tests.integration.test_workers import childrenOf
 
@@ -81,3 +82,52 @@ class WorkersQuotaTests(QuotaCommand, IntegrationTestCase):
         self.site.start()
         self.assertEqual(self.store(f"{self.virtual}/more", LIMIT // 2 + 1), 552)
         self.assertEqual(self.site.daemon.log().count("usage of /:"), counted)
+
+
+class WorkersTransferTests(IntegrationTestCase):
+    """Transfer quotas of 8 MiB each way, over two processes."""
+
+    def makeSite(self) -> Site:
+        limits = f"upload_quota = {moved.LIMIT}\ndownload_quota = {moved.LIMIT}\n"
+        return self.newSite(server="workers = 2", limits=moved.ROOMY + limits)
+
+    together = moved.EdgeTests.together
+    test_downloads = moved.EdgeTests.test_downloads
+    test_uploads = moved.EdgeTests.test_uploads
+    test_protocols = moved.EdgeTests.test_protocols
+
+    def counted(self) -> int:
+        """What was downloaded, as any of the processes has it."""
+        with RawFTP(self.site.ftp).login() as ftp:
+            (line,) = (
+                each
+                for each in str(ftp.command("SITE QUOTA")).splitlines()
+                if "Downloaded (user ada)" in each
+            )
+            return int(line.split()[3])
+
+    def test_killed(self) -> None:
+        """What a killed worker, or a killed server, has sent counts; what it held does not."""
+        parent = self.site.daemon.process.pid
+        until(lambda: len(childrenOf(parent)) == 2, "two workers run")
+        (self.work / "file").write_bytes(bytes(6 * moved.MIB))
+        ftp = RawFTP(self.site.ftp).login()
+        self.addCleanup(ftp.close)
+        connection = ftp.passive()
+        ftp.expect(150, f"RETR {self.virtual}/file")
+        got = 0
+        while got < moved.MIB:
+            got += len(connection.recv(1 << 16))
+        killed = childrenOf(parent)
+        for worker in killed:
+            os.kill(worker, signal.SIGKILL)
+        got += len(drain(connection))
+        until(lambda: len(childrenOf(parent) - killed) == 2, "others begin")
+        for _ in range(4):
+            self.assertTrue(got <= self.counted() <= got + moved.MIB)
+        for worker in (parent, *childrenOf(parent)):
+            os.kill(worker, signal.SIGKILL)
+        self.site.daemon.kill()
+        self.site.start()
+        self.assertTrue(got <= self.counted() <= got + moved.MIB)
+        self.assertNotIn("not closed properly", self.site.daemon.log())
