@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
+from twisted.internet.tcp import Connection
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.errors import LimitExceeded
@@ -17,11 +18,13 @@ from filehub.interfaces import IFileAccount, ISessionRegistry
 from filehub.networks import canonicalHost
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.data import DataChannels
-from filehub.protocols.ftp.listener import Listener
 from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.ftp.sockoptions import KEEPALIVE
 from filehub.protocols.ftp.wire import encodeReply
+
+if TYPE_CHECKING:
+    from filehub.protocols.ftp.session import FTPSession
 
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 #: The option that is set last: who has it has them all.
@@ -78,17 +81,27 @@ def _tune(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def reactorOf(transport: Any, usual: Any) -> Any:
+    """
+    What tells a connection that it can be read, and so its data connections.
+
+    @param usual: that of transports that are not just a connection.
+    """
+    return transport.reactor if isinstance(transport, Connection) else usual
+
+
 def dataChannels(
-    reactor: Any,
-    ports: PassivePorts,
-    connection: ConnectionInfo,
-    listener: Listener,
-    violated: Callable[[str, Address], None],
+    session: FTPSession, ports: PassivePorts, violated: Callable[[str, Address], None]
 ) -> DataChannels:
-    """The data connection of a session that was let in."""
+    """
+    The data connections of one session, as the settings want them.
+
+    @param violated: told of kind and address of what no honest client does.
+    """
+    connection, listener = session.slot.connection, session.listener
     settings = listener.settings
     return DataChannels(
-        reactor,
+        session.channel.reactor,
         listener.deadlines,
         ports,
         local=connection.local,
@@ -148,4 +161,4 @@ class UncountedSlot:
         """There are no limits."""
 
 
-__all__ = ["UncountedSlot", "addressOf", "dataChannels", "localAddresses", "tune"]
+__all__ = ["UncountedSlot", "addressOf", "dataChannels", "localAddresses", "reactorOf", "tune"]

@@ -5,13 +5,17 @@ The control connection, as a session sees it.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Any, Protocol
 
 from filehub.transfer.tls import TLSSession
 
 
 class ControlChannel(Protocol):
     """The connection, as the session sees it."""
+
+    @property
+    def reactor(self) -> Any:
+        """What watches it, and its data connections: an L{IReactorFDSet} with C{callLater}."""
 
     def write(self, data: bytes) -> None:
         """Send; buffers without limit, see L{drained}."""

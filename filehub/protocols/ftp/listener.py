@@ -114,7 +114,7 @@ class Listener:
     @ivar root: where sessions begin, before they choose one.
     @ivar base: what this is a variant of, or itself: sessions that log out return there.
     @ivar chooseVerbs: the commands that are enabled by settings.
-    @ivar openData: makes a session's L{DataConnections}.
+    @ivar openData: makes the L{DataConnections} of a session.
     @ivar external: what the 227 reply tells.
     @ivar now: seconds since the epoch, for dates in listings.
     @ivar random: for names nobody should guess.
@@ -150,7 +150,7 @@ class Listener:
         settings: FTPSettings,
         verbs: Mapping[str, Verb],
         deadlines: Deadlines,
-        openData: Callable[[ConnectionInfo, Listener], DataConnections],
+        openData: Callable[[Any], DataConnections],
         *,
         chooseVerbs: Callable[[FTPSettings], Mapping[str, Verb]] | None = None,
         external: ExternalAddresses | None = None,

@@ -11,11 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import (
-    IConsumer,
-    IPushProducer,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -80,6 +76,8 @@ class FTPProtocol(Protocol):
     _isClearing = False
     _tls: TLSLayer | None = None
     _outlet: Outlet | None = None
+    #: See L{ControlChannel.reactor<filehub.protocols.ftp.channel.ControlChannel>}.
+    reactor: Any = None
     _waiting: Deferred[None] | None = None
 
     # --- what the transport calls
@@ -90,6 +88,7 @@ class FTPProtocol(Protocol):
         if transport is None:
             return
         admission.tune(transport)
+        self.reactor = admission.reactorOf(transport, self.factory.reactor)
         try:
             local, own = admission.localAddresses(transport)
             peer = admission.addressOf(transport.getPeer())
@@ -487,9 +486,9 @@ class FTPFactory(Factory):
         """None of its ports listens any more."""
         self.external.stop()
 
-    def _openData(self, connection: ConnectionInfo, listener: Listener) -> DataConnections:
-        told = partial(self._violated, connection)
-        return admission.dataChannels(self.reactor, self.passivePorts, connection, listener, told)
+    def _openData(self, session: FTPSession) -> DataConnections:
+        told = partial(self._violated, session.slot.connection)
+        return admission.dataChannels(session, self.passivePorts, told)
 
     def _violated(self, connection: ConnectionInfo, kind: str, address: Address) -> None:
         """Somebody came to, or was to be sent to, a data connection that is not his."""

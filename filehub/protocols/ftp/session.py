@@ -349,7 +349,7 @@ class FTPSession:
     def channels(self) -> DataConnections:
         """This session's data connection."""
         if self.data is None:
-            self.data = self.listener.openData(self.slot.connection, self.listener)
+            self.data = self.listener.openData(self)
         return self.data
 
     @property

@@ -352,7 +352,7 @@ class Client:
             hosts=hosts,
         )
         for each in (self.factory.listener, *self.factory.listener.hosts.values()):
-            each.openData = lambda connection, listener: self.data
+            each.openData = lambda session: self.data
         self.factory.listener.now = lambda: 1_700_000_000.0
         self.transport = Transport(peer, local)
         protocol = self.factory.buildProtocol(self.transport.getPeer())

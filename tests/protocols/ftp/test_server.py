@@ -16,8 +16,10 @@ from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadlines
 from filehub.errors import LimitExceeded, NotFound, NotWelcome, PermissionDenied
 from filehub.events import ProtocolViolation
+from filehub.protocols.ftp.admission import UncountedSlot
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.server import FTPFactory, FTPProtocol
+from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
 from tests.protocols.ftp.doubles import Client, Transport, finalCodes
 
@@ -340,7 +342,8 @@ class FactoryTests(SynchronousTestCase):
         connection = ConnectionInfo(
             "ftp", 1, Address("192.0.2.1", 40000), Address("192.0.2.254", 21)
         )
-        channels = factory.listener.openData(connection, factory.listener)
+        slot: Any = UncountedSlot(connection)
+        channels = factory.listener.openData(FTPSession(factory.listener, client.protocol, slot))
         self.assertIsInstance(channels, DataChannels)
         self.assertRaises(PermissionDenied, channels.active, "192.0.2.9", 2000)
         self.assertEqual([each.kind for each in client.events(ProtocolViolation)], ["bounce"])
