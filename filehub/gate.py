@@ -31,9 +31,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from filehub.credentials import Address
-from filehub.incoming import Incoming
 from filehub.networks import canonicalHost
-from filehub.turns import Turns
+from filehub.transfer.incoming import Incoming
+from filehub.transfer.turns import Turns
 
 #: Connections in a turn of the reactor.
 AT_ONCE: Final = 8
@@ -82,7 +82,7 @@ class Gate:
         host = port.getHost()
         self._local = Address(host.host, host.port)
         #: The end of all connections here, unless the port listens at all addresses.
-        self._host = None if host.host in _EVERYWHERE else host
+        self._end = None if host.host in _EVERYWHERE else self._local
         #: What serves those who are asked.
         self._turns = (
             None if self._ask is None or port.transport is not Server else Turns(port.reactor)
@@ -172,7 +172,7 @@ class Gate:
             transport = port.transport(found, protocol, address, port, number, port.reactor)
         else:
             transport = Incoming(found, protocol, address, port, number, self._turns)
-            transport.peer, transport.host = peer, self._host
+            transport.peer, transport.local = peer, self._end
         protocol.makeConnection(transport)
 
 

@@ -74,6 +74,7 @@ class NetworkMap(Generic[_T]):
     """
 
     def __init__(self) -> None:
+        self.isEmpty = True
         self._values: dict[Network, _T] = {}
         self._keys: dict[tuple[int, int, int], Network] = {}
         #: Version and length of prefix, and how many networks have them.
@@ -90,6 +91,7 @@ class NetworkMap(Generic[_T]):
             self._lengths[network.version, network.prefixlen] += 1
             self._keys[_keyOf(network.network_address, network.prefixlen)] = network
         self._values[network] = value
+        self.isEmpty = False
 
     def pop(self, network: Network) -> _T | None:
         """Take it out, if it is there."""
@@ -100,7 +102,9 @@ class NetworkMap(Generic[_T]):
         if not self._lengths[kind]:
             del self._lengths[kind]
         del self._keys[_keyOf(network.network_address, network.prefixlen)]
-        return self._values.pop(network)
+        found = self._values.pop(network)
+        self.isEmpty = not self._values
+        return found
 
     def values(self) -> list[_T]:
         """All of them."""

@@ -168,7 +168,7 @@ class Bans:
 
     def refusalFor(self, host: str) -> str | None:
         """Why a client with this address is not let in; L{None}: it is."""
-        if not self._bans and not self.denied:
+        if self._bans.isEmpty and self.denied.isEmpty:
             return None
         address = addressOf(host)
         if address is None or (self.allowed and self.allowed.find(address) is not None):

@@ -22,6 +22,7 @@ from filehub.protocols.ftp.passive import PassivePorts
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.ftp.sockoptions import KEEPALIVE
 from filehub.protocols.ftp.wire import encodeReply
+from filehub.transfer.incoming import Incoming
 
 if TYPE_CHECKING:
     from filehub.protocols.ftp.session import FTPSession
@@ -42,39 +43,59 @@ def addressOf(address: IAddress) -> Address:
     return Address(host, getattr(address, "port", 0))
 
 
-def localAddresses(transport: Any) -> tuple[Address, Address]:
+def addressesOf(transport: Any) -> tuple[Address, Address, Address]:
     """
-    Where the client has connected to, and the address of this machine that data
-    connections come to; behind a proxy they differ.
+    The client, where it has connected to, and the address of this machine that data
+    connections come to; behind a proxy the latter two differ.
     """
+    if isinstance(transport, Incoming) and transport.peer is not None:
+        local = transport.local or addressOf(transport.getHost())  # type: ignore[no-untyped-call]
+        return transport.peer, local, local
     local = addressOf(transport.getHost())
     behind = getattr(transport, "socketHost", None)
-    return local, local if behind is None else addressOf(behind())
+    own = local if behind is None else addressOf(behind())
+    return addressOf(transport.getPeer()), local, own
 
 
-def tune(transport: Any) -> None:
-    """The socket options of a control connection, if it is one over TCP."""
+class Tuning:
+    """The socket options of control connections, where those are over TCP."""
+
+    __slots__ = ("_port",)
+
+    def __init__(self) -> None:
+        #: A port whose connections were seen to inherit them.
+        self._port: Any = None
+
+    def __call__(self, transport: Any) -> None:
+        """This one is new."""
+        port = getattr(transport, "server", None)
+        if (port is None or port is not self._port) and _tune(transport):
+            self._port = port
+
+
+def _tune(transport: Any) -> bool:
+    """Were they inherited from the listening socket, as they are from the second on?"""
     isTCP = ITCPTransport.providedBy(transport)
     handle: Any = transport.getHandle() if ISystemHandle.providedBy(transport) else None
     isBare = isinstance(handle, socket.socket) and handle.family in _FAMILIES
     if isTCP and isBare and handle.getsockopt(socket.IPPROTO_TCP, _LAST[0]) == _LAST[1]:
-        # Inherited.
-        return
+        return True
     if isTCP:
         # Without this every reply waits for the client's delayed acknowledgement.
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
     if isBare:
-        _tune(handle)
+        _tuneSocket(handle)
         listening = getattr(getattr(transport, "server", None), "socket", None)
         if isTCP and isinstance(listening, socket.socket):
             # Those that come after it inherit all that the listening socket has.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            _tune(listening)
+            _tuneSocket(listening)
+    return False
 
 
-def _tune(sock: socket.socket) -> None:
+def _tuneSocket(sock: socket.socket) -> None:
     # Clients send the Telnet Synch of an ABOR, or all of it, as urgent data.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     for option, value in KEEPALIVE:
@@ -161,4 +182,12 @@ class UncountedSlot:
         """There are no limits."""
 
 
-__all__ = ["UncountedSlot", "addressOf", "dataChannels", "localAddresses", "reactorOf", "tune"]
+__all__ = [
+    "Tuning",
+    "UncountedSlot",
+    "addressOf",
+    "addressesOf",
+    "dataChannels",
+    "reactorOf",
+    "turnAway",
+]

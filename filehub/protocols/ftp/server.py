@@ -87,11 +87,10 @@ class FTPProtocol(Protocol):
         transport = self.transport
         if transport is None:
             return
-        admission.tune(transport)
+        self.factory.tune(transport)
         self.reactor = admission.reactorOf(transport, self.factory.reactor)
         try:
-            local, own = admission.localAddresses(transport)
-            peer = admission.addressOf(transport.getPeer())
+            peer, local, own = admission.addressesOf(transport)
             slot = self.factory.admit(peer, own, self._disconnect)
         except NotWelcome:
             self._abort()
@@ -120,23 +119,24 @@ class FTPProtocol(Protocol):
         tls = self._tls
         if tls is not None:
             data = self._decrypted(tls, data)
-        elif self._tookAlone(data):
-            return
-        if self._session is not None and not self._isClosing:
+        if data and not self._tookAlone(data) and self._session is not None and not self._isClosing:
             self._take(data)
         if tls is not None and tls.hasEnded and tls is self._tls:
             self.close()
 
     def _tookAlone(self, data: bytes) -> bool:
         """The shortest way, for one command that has come in one piece."""
-        session = self._session
-        if session is None or self.isCongested or not session.isReady or self._isClosing:
+        session, outlet = self._session, self._outlet
+        if session is None or outlet is None or self._isClosing or self.isCongested:
             return False
-        if (command := self._decoder.whole(data)) is None:
+        if not session.isReady or (command := self._decoder.whole(data)) is None:
             return False
         self._isAlone = True
-        # What asks the client for something leaves at once.
+        if self._tls is not None:
+            outlet.hold()
+        # In the clear, what asks the client for something leaves at once.
         session.receive(command)
+        outlet.release()
         self._isAlone = False
         if self._isDone:
             closeNow(self.transport)
@@ -455,6 +455,7 @@ class FTPFactory(Factory):
         addHosts(self.listener, virtual)
         self._sessions = sessions
         self._ids = itertools.count(1)
+        self.tune = admission.Tuning()
 
     @property
     def resumable(self) -> bool:

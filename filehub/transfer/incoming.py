@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv6Address
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection, Server
 
@@ -22,7 +22,7 @@ class Incoming(Server):
     A L{Server}; what it writes goes by way of its reactor as ever.
 
     @ivar peer: the client.
-    @ivar host: this end, where it is the same for all; L{None}: the socket knows.
+    @ivar local: this end, where it is the same for all who come; L{None}: the socket knows.
     """
 
     #: C{close} does the same, in one system call less.
@@ -46,15 +46,9 @@ class Incoming(Server):
         if len(client) != 2:
             self._addressType = IPv6Address
         self.peer: Address | None = None
-        self.host: IPv4Address | IPv6Address | None = None
+        self.local: Address | None = None
         reactor.addReader(self)
         self.connected = 1
-
-    def getHost(self) -> Any:
-        """See L{twisted.internet.interfaces.ITCPTransport.getHost}."""
-        if self.host is not None:
-            return self.host
-        return super().getHost()  # type: ignore[no-untyped-call]
 
     def logPrefix(self) -> str:
         """See L{twisted.internet.interfaces.ILoggingContext}."""

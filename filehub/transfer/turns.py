@@ -16,7 +16,11 @@ import select
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IReactorFDSet,
+    IReadDescriptor,
+)
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -42,12 +46,13 @@ class Turns:
     """
     See L{IReactorFDSet}.
 
-    @ivar callLater: see L{twisted.internet.interfaces.IReactorTime}.
+    @ivar callLater: and C{seconds}: see L{twisted.internet.interfaces.IReactorTime}.
     """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.callLater = reactor.callLater
+        self.seconds = reactor.seconds
         self._descriptors: dict[int, Any] = {}
         #: What each is watched for.
         self._wanted: dict[int, int] = {}
@@ -134,15 +139,19 @@ class Turns:
         descriptors = self._descriptors
         for number, event in self._queue.poll(0, _TURN):
             descriptor = descriptors.get(number)
-            # Else it was closed by what was served just before.
-            if descriptor is not None:
-                try:
+            if descriptor is None:
+                # Closed by what was served just before.
+                continue
+            try:
+                if event == _READ:
+                    why, isRead = descriptor.doRead(), True
+                else:
                     why, isRead = self._serve(descriptor, number, event)
-                except Exception as error:
-                    _log.failure("a connection failed in a way that it must not")
-                    why, isRead = error, True
-                if why:
-                    self._lose(descriptor, why, isRead)
+            except Exception as error:
+                _log.failure("a connection failed in a way that it must not")
+                why, isRead = error, True
+            if why:
+                self._lose(descriptor, why, isRead)
 
     def _serve(self, descriptor: Any, number: int, event: int) -> tuple[Any, bool]:
         """Returns why the connection has ended, if it has, and whether reading told so."""
@@ -157,7 +166,8 @@ class Turns:
 
     def _lose(self, descriptor: Any, why: Exception, isRead: bool) -> None:
         reason = _USUAL.get(type(why)) or Failure(why)  # type: ignore[no-untyped-call]
-        if isRead and isinstance(why, ConnectionDone):
+        isHalf = isRead and isinstance(why, ConnectionDone)
+        if isHalf and IHalfCloseableDescriptor.providedBy(descriptor):
             self.removeReader(descriptor)
             descriptor.readConnectionLost(reason)
         else:

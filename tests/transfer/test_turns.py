@@ -1,5 +1,6 @@
 """
-Tests for L{filehub.turns} and L{filehub.incoming}, with pairs of sockets that are read in turns.
+Tests for L{filehub.transfer.turns} and L{filehub.transfer.incoming}, with pairs of sockets
+that are read in turns.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from filehub import turns as module
-from filehub.incoming import Incoming
-from filehub.turns import Turns
+from filehub.transfer import turns as module
+from filehub.transfer.incoming import Incoming
+from filehub.transfer.turns import Turns
 
 
 class Listener(Protocol):
@@ -197,6 +198,28 @@ class TurnsTests(SynchronousTestCase):
         client.close()
         self.turns.doRead()
         self.assertEqual(protocol.lost, [ConnectionLost])
+
+    def test_otherDescriptors(self) -> None:
+        """What is no transport is told of an end as well."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        lost: list[type[BaseException]] = []
+
+        class Bare:
+            """Only what is asked of a descriptor."""
+
+            fileno = ours.fileno
+
+            def doRead(self) -> Exception:
+                return ConnectionDone()
+
+            def connectionLost(self, reason: Failure) -> None:
+                lost.append(type(reason.value))
+
+        self.turns.addReader(Bare())
+        theirs.close()
+        self.turns.doRead()
+        self.assertEqual((lost, self.turns.getReaders()), ([ConnectionDone], []))
 
     def test_loseConnection(self) -> None:
         """What was written before the end is sent."""
