@@ -5,7 +5,8 @@ For each descriptor that is ready, Twisted's reactor sets up a context for the l
 through six functions and looks whether the descriptor is still open: a few microseconds,
 which is nothing for a file and a tenth of a login.  Connections that are short, or say
 little at a time, are watched by a kernel event queue of their own instead, which is one
-reader of the reactor: what it costs is paid once for all that are ready.
+reader of the reactor: what it costs is paid once for all that are ready, and if they go
+on at once, only now and then.
 
 Towards them this is a reactor, as much of it as a transport of Twisted's needs.
 """
@@ -13,6 +14,8 @@ Towards them this is a reactor, as much of it as a transport of Twisted's needs.
 from __future__ import annotations
 
 import select
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
@@ -26,8 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Events that are served before the rest of the reactor has its turn.
-_TURN: Final = 64
+from filehub.transfer.lingering import Events, Lingering
 
 _READ: Final = select.EPOLLIN
 _WRITE: Final = select.EPOLLOUT
@@ -42,18 +44,26 @@ _log: Final = Logger(namespace="filehub")
 
 
 @implementer(IReadDescriptor, IReactorFDSet)
-class Turns:
+class Turns(Lingering):
     """
     See L{IReactorFDSet}.
 
     @ivar callLater: and C{seconds}: see L{twisted.internet.interfaces.IReactorTime}.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    #: Who works on files needs longer for an answer than who acknowledges a block.
+    PROMPT = 0.0003
+
+    def __init__(
+        self,
+        reactor: Any,
+        seconds: Callable[[], float] = time.monotonic,
+        processorSeconds: Callable[[], float] = time.thread_time,
+    ) -> None:
+        super().__init__(seconds, processorSeconds)
         self._reactor = reactor
         self.callLater = reactor.callLater
         self.seconds = reactor.seconds
-        self._descriptors: dict[int, Any] = {}
         #: What each is watched for.
         self._wanted: dict[int, int] = {}
         self._isLeaving = False
@@ -134,10 +144,9 @@ class Turns:
         """See L{twisted.internet.interfaces.ILoggingContext}."""
         return "FileHub"
 
-    def doRead(self) -> None:
-        """Serve those that are ready, each once."""
+    def _serve(self, events: Events) -> None:
         descriptors = self._descriptors
-        for number, event in self._queue.poll(0, _TURN):
+        for number, event in events:
             descriptor = descriptors.get(number)
             if descriptor is None:
                 # Closed by what was served just before.
@@ -146,14 +155,14 @@ class Turns:
                 if event == _READ:
                     why, isRead = descriptor.doRead(), True
                 else:
-                    why, isRead = self._serve(descriptor, number, event)
+                    why, isRead = self._serveOne(descriptor, number, event)
             except Exception as error:
                 _log.failure("a connection failed in a way that it must not")
                 why, isRead = error, True
             if why:
                 self._lose(descriptor, why, isRead)
 
-    def _serve(self, descriptor: Any, number: int, event: int) -> tuple[Any, bool]:
+    def _serveOne(self, descriptor: Any, number: int, event: int) -> tuple[Any, bool]:
         """Returns why the connection has ended, if it has, and whether reading told so."""
         if event & _READ:
             why = descriptor.doRead()
@@ -189,7 +198,8 @@ class Turns:
             self._close()
 
     def _open(self) -> None:
-        self._queue = select.epoll()
+        if self._queue.closed:
+            self._queue = select.epoll()
         self._reactor.addReader(self)
 
     def _close(self) -> None:

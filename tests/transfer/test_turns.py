@@ -85,6 +85,27 @@ class TurnsTests(SynchronousTestCase):
         self.turns.doRead()
         self.assertEqual([each[0].said for each in opened], [[b"hello"], [b"hello"], []])
 
+    def test_lingering(self) -> None:
+        """Who answers promptly is heard again and again in one turn, if nobody else has work."""
+        now = [0.0]
+        self.turns._seconds = lambda: now[0]
+        self.turns._processorSeconds = lambda: 0.0
+        protocol, _, client = self.open()
+
+        def answer(data: bytes) -> None:
+            now[0] += 0.00015
+            client.send(b"more")
+
+        protocol.answer = answer
+        client.send(b"first")
+        self.turns.doRead()
+        self.assertEqual(protocol.said, [b"first"])
+        self.turns.doRead()
+        self.assertEqual(len(protocol.said), 9)
+        self.turns._processorSeconds = lambda: 1.0
+        self.turns.doRead()
+        self.assertEqual(len(protocol.said), 10)
+
     def test_end(self) -> None:
         """The end of what a client says is the end of the connection."""
         protocol, transport, client = self.open()

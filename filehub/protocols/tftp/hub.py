@@ -5,19 +5,13 @@ A block takes a few microseconds, and the reactor's own work for a turn as long 
 With a kernel event queue of our own in the reactor, that is paid once for all the
 sockets that are ready, not for each.  They are served in turn, one event each.
 
-Clients on this machine, or next to it, answer sooner than the reactor turns.  For them
-the hub lingers: it waits on its queue for the next answer instead of going back to the
-reactor.  Nobody else may notice that.  So it lingers for a millisecond at the most;
-only if nobody else had work in the turn before, which the processor time shows that
-this thread used meanwhile; and not for a while after an answer that kept it waiting.
-For the same reasons, and as long as it lingers, a port may look again and again whether
-more of a window has come: a peer that has to wake us up for each block takes longer to
-send it.
+The hub lingers, and as long as it does, and for the same reasons, a port may look again
+and again whether more of a window has come: a peer that has to wake us up for each block
+takes longer to send it.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import select
 import time
@@ -29,18 +23,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Events that are served before the rest of the reactor has its turn.
-_TURN: Final = 64
-#: Seconds for which it lingers at the most.
-_LINGER: Final = 0.001
-#: An answer that takes longer, in seconds, is not worth waiting for.
-_PROMPT: Final = 0.0001
-#: Turns without lingering after such an answer.
-_DISCOURAGED: Final = 100
+from filehub.transfer.lingering import DISCOURAGED, Events, Lingering
+
 #: How often a port looks for more of a window, half a microsecond to one each.
 _PATIENCE: Final = 100
-#: Processor seconds that a turn of the reactor takes when nobody else is served.
-_IDLE_TURN: Final = 0.00004
 
 
 class Descriptor(Protocol):
@@ -76,13 +62,15 @@ class Watcher(Protocol):
 
 
 @implementer(IReadDescriptor)
-class Hub:
+class Hub(Lingering):
     """
     A L{Watcher} that is one reader of a reactor.  Linux.
 
     @ivar patience: how often a descriptor that is being read may look for more; see
         L{disappointed}.
     """
+
+    PROMPT = 0.0001
 
     _log = Logger()
 
@@ -96,16 +84,9 @@ class Hub:
         @param seconds: what the time is.
         @param processorSeconds: how long this thread has been at work.
         """
+        super().__init__(seconds, processorSeconds)
         self._reactor: Any = reactor
-        self._seconds = seconds
-        self._processorSeconds = processorSeconds
-        self._epoll = select.epoll()
-        self._descriptors: dict[int, Descriptor] = {}
         self._writers: set[int] = set()
-        #: The processor time at the end of the last turn.
-        self._used = -math.inf
-        #: Turns that are still to be made without lingering.
-        self._discouraged = 0
         self.patience = 0
         #: How much of it there is when lingering; where the peer needs the same
         #: processor it could not send while we look.
@@ -118,13 +99,13 @@ class Hub:
         """Give the queue back; nothing is watched any more."""
         self._reactor.removeReader(self)
         self._descriptors.clear()
-        self._epoll.close()
+        self._queue.close()
 
     def addReader(self, reader: Descriptor) -> None:
         """See L{Watcher}."""
         number = reader.fileno()
         self._descriptors[number] = reader
-        self._epoll.register(number, select.EPOLLIN)
+        self._queue.register(number, select.EPOLLIN)
 
     def removeReader(self, reader: Descriptor) -> None:
         """Watch it no more, for writing neither; to be called before it is closed."""
@@ -132,67 +113,43 @@ class Hub:
         if self._descriptors.get(number) is reader:
             del self._descriptors[number]
             self._writers.discard(number)
-            self._epoll.unregister(number)
+            self._queue.unregister(number)
 
     def addWriter(self, writer: Descriptor) -> None:
         """Watch it for writing as well, if it is watched."""
         number = writer.fileno()
         if self._descriptors.get(number) is writer:
             self._writers.add(number)
-            self._epoll.modify(number, select.EPOLLIN | select.EPOLLOUT)
+            self._queue.modify(number, select.EPOLLIN | select.EPOLLOUT)
 
     def removeWriter(self, writer: Descriptor) -> None:
         """See L{Watcher}."""
         number = writer.fileno()
         if number in self._writers and self._descriptors.get(number) is writer:
             self._writers.discard(number)
-            self._epoll.modify(number, select.EPOLLIN)
+            self._queue.modify(number, select.EPOLLIN)
 
     def fileno(self) -> int:
         """The queue's own descriptor."""
-        return -1 if self._epoll.closed else self._epoll.fileno()
+        return -1 if self._queue.closed else self._queue.fileno()
 
     def logPrefix(self) -> str:
         """See L{twisted.internet.interfaces.ILoggingContext}."""
         return "TFTP"
 
-    def doRead(self) -> None:
-        """Serve those that are ready, and those that are again at once."""
-        events = self._epoll.poll(0, _TURN)
-        if self._discouraged:
-            self._discouraged -= 1
-            self._serve(events)
-            return
-        alone = self._processorSeconds() - self._used < _IDLE_TURN
+    def _servePrompt(self, events: Events) -> None:
+        if self._impatient:
+            self._impatient -= 1
+        elif len(events) == 1:
+            self.patience = self._patience
         self._serve(events)
-        if alone:
-            self._linger()
-        self._used = self._processorSeconds()
-
-    def _linger(self) -> None:
-        """Wait for the next answers here, as long as they come promptly."""
-        poll, seconds = self._epoll.poll, self._seconds
-        served = seconds()
-        end = served + _LINGER
-        while self._descriptors and served < end:
-            events = poll(_LINGER, _TURN)
-            if seconds() - served > _PROMPT:
-                self._discouraged = _DISCOURAGED
-            elif self._impatient:
-                self._impatient -= 1
-            elif len(events) == 1:
-                self.patience = self._patience
-            self._serve(events)
-            self.patience = 0
-            if self._discouraged:
-                break
-            served = seconds()
+        self.patience = 0
 
     def disappointed(self) -> None:
         """Nothing came in spite of all patience; there is none for a while."""
-        self._impatient = _DISCOURAGED
+        self._impatient = DISCOURAGED
 
-    def _serve(self, events: list[tuple[int, int]]) -> None:
+    def _serve(self, events: Events) -> None:
         descriptors = self._descriptors
         for number, event in events:
             descriptor = descriptors.get(number)

@@ -412,13 +412,13 @@ class HubTests(TestCase):
         self.others = 0.0
         self.hub.doRead()
         self.converse(0.0, last=3)
-        poll = self.hub._epoll.poll
+        poll = self.hub._queue.poll
         waits = []
 
         class Queue:
             closed = False
-            fileno = self.hub._epoll.fileno
-            close = self.hub._epoll.close
+            fileno = self.hub._queue.fileno
+            close = self.hub._queue.close
 
             def poll(queue, timeout: float, most: int) -> object:
                 events = poll(0, most)
@@ -427,7 +427,7 @@ class HubTests(TestCase):
                     waits.append(timeout)
                 return events
 
-        self.hub._epoll = Queue()  # type: ignore[assignment]
+        self.hub._queue = Queue()  # type: ignore[assignment]
         for _ in range(100):
             self.hub.doRead()
         self.assertEqual((len(self.pairs[0].story), waits), (3, [0.001]))

@@ -1,0 +1,98 @@
+"""
+Kernel event queues of our own, which are one reader of the reactor.
+
+What a turn of the reactor costs is paid once for all that is ready.  Peers on this
+machine, or next to it, answer sooner than the reactor turns.  For them the reader lingers:
+it waits on its queue for the next answer instead of going back to the reactor.  Nobody
+else may notice that.  So it lingers for a millisecond at the most; only if nobody else had
+work in the turn before, which the processor time shows that this thread used meanwhile;
+and not for a while after an answer that kept it waiting.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Final
+
+#: Events that are served before the rest of the reactor has its turn.
+TURN: Final = 64
+#: Seconds for which it lingers at the most.
+_LINGER: Final = 0.001
+#: Turns without lingering after an answer that was not prompt.
+DISCOURAGED: Final = 100
+#: Processor seconds that a turn of the reactor takes when nobody else is served.
+_IDLE_TURN: Final = 0.00004
+
+#: Descriptors, and what is the matter with each.
+Events = list[tuple[int, int]]
+
+
+class Lingering(ABC):
+    """
+    What the reactor reads in the place of those that are in the queue.
+
+    @cvar PROMPT: seconds; an answer that takes longer is not worth waiting for.
+    """
+
+    PROMPT: float
+
+    def __init__(
+        self,
+        seconds: Callable[[], float] = time.monotonic,
+        processorSeconds: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """
+        @param seconds: what the time is.
+        @param processorSeconds: how long this thread has been at work.
+        """
+        self._seconds = seconds
+        self._processorSeconds = processorSeconds
+        self._queue = select.epoll()
+        #: Who is watched, by the number of the descriptor.
+        self._descriptors: dict[int, Any] = {}
+        #: The processor time at the end of the last turn.
+        self._used = -math.inf
+        #: Turns that are still to be made without lingering.
+        self._discouraged = 0
+
+    def doRead(self) -> None:
+        """Serve those that are ready, and those that are again at once."""
+        events = self._queue.poll(0, TURN)
+        if self._discouraged:
+            self._discouraged -= 1
+            self._serve(events)
+            return
+        alone = self._processorSeconds() - self._used < _IDLE_TURN
+        self._serve(events)
+        if alone:
+            self._linger()
+        self._used = self._processorSeconds()
+
+    def _linger(self) -> None:
+        """Wait for the next answers here, as long as they come promptly."""
+        seconds = self._seconds
+        served = seconds()
+        end = served + _LINGER
+        while self._descriptors and served < end:
+            events = self._queue.poll(_LINGER, TURN)
+            if seconds() - served > self.PROMPT:
+                self._discouraged = DISCOURAGED
+                self._serve(events)
+                return
+            self._servePrompt(events)
+            served = seconds()
+
+    def _servePrompt(self, events: Events) -> None:
+        """The same as L{_serve}, of those that were worth waiting for."""
+        self._serve(events)
+
+    @abstractmethod
+    def _serve(self, events: Events) -> None:
+        """Tell those of the descriptors that are still watched."""
+
+
+__all__ = ["DISCOURAGED", "TURN", "Events", "Lingering"]
