@@ -78,6 +78,7 @@ class Gate:
         #: To ask for one more than there are takes longer than to be told again.
         self._expected = 1
         self._ask = getattr(factory, "turnAway", None) if port.factory is factory else None
+        self._family = int(port.addressFamily)
         self._isSix = port.addressFamily == socket.AF_INET6
         host = port.getHost()
         self._local = Address(host.host, host.port)
@@ -115,17 +116,19 @@ class Gate:
         if self._ask is None:
             self._leaveToPort()
             return
-        accept = self._port.socket.accept
+        # Its accept() makes enumerations of what is known, in more time than the call takes.
+        accept = self._port.socket._accept
         expected = self._expected
         for taken in range(expected):
             try:
-                found, address = accept()
+                number, address = accept()
             except OSError as error:
                 if error.errno not in _NOBODY:
                     # Too many open files, for one: the port knows how to live with that.
                     self._leaveToPort()
                 self._expected = max(1, taken)
                 return
+            found = socket.socket(self._family, socket.SOCK_STREAM, 0, fileno=number)
             try:
                 self._take(found, address)
             except Exception:

@@ -181,7 +181,7 @@ class GateTests(SynchronousTestCase):
         """What only the port knows how to live with is left to it."""
 
         class Full:
-            def accept(self) -> Any:
+            def _accept(self) -> Any:
                 raise OSError(errno.EMFILE, "too many open files")
 
         calls: list[int] = []

@@ -5,13 +5,17 @@ Twisted's transport for a connection that came in, without what short sessions c
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any, Final
 
 from twisted.internet.address import IPv6Address
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection, Server
+from twisted.python.failure import Failure
 
 from filehub.credentials import Address
+from filehub.transfer.turns import Turns
 
 #: Commands are short, and what is longer comes in pieces anyway.
 _READ: Final = 16 * 1024
@@ -19,7 +23,7 @@ _READ: Final = 16 * 1024
 
 class Incoming(Server):
     """
-    A L{Server}; what it writes goes by way of its reactor as ever.
+    A L{Server} that is served by L{Turns}; what it writes goes out as ever.
 
     @ivar peer: the client.
     @ivar local: this end, where it is the same for all who come; L{None}: the socket knows.
@@ -35,7 +39,7 @@ class Incoming(Server):
         client: Any,
         server: Any,
         number: int,
-        reactor: Any,
+        reactor: Turns,
     ) -> None:
         # Not Server's: that writes two texts about each connection that nobody may read.
         Connection.__init__(self, found, protocol, reactor)
@@ -69,6 +73,24 @@ class Incoming(Server):
             return CONNECTION_DONE
         self.protocol.dataReceived(data)
         return None
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See L{twisted.internet.interfaces.IReadDescriptor.connectionLost}."""
+        if self.TLS or isinstance(reason.value, ConnectionAborted) or not hasattr(self, "socket"):
+            super().connectionLost(reason)
+            return
+        # The same in fewer steps.
+        self.connected, self.disconnected = 0, 1
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
+        turns: Any = self.reactor
+        turns.forget(self)
+        with suppress(OSError):
+            self.socket.close()
+        protocol = self.protocol
+        del self.protocol, self.socket, self.fileno
+        protocol.connectionLost(reason)
 
     def loseWriteConnection(self) -> None:
         """See L{twisted.internet.interfaces.ITCPTransport.loseWriteConnection}."""

@@ -87,11 +87,15 @@ class Turns(Lingering):
         """See L{IReactorFDSet.removeWriter}."""
         self._ignore(writer, _WRITE)
 
+    def forget(self, descriptor: Any) -> None:
+        """Neither read nor write it any more."""
+        self._ignore(descriptor, _READ | _WRITE)
+
     def removeAll(self) -> list[Any]:
         """See L{IReactorFDSet.removeAll}."""
         found = list(self._descriptors.values())
         for each in found:
-            self._ignore(each, _READ | _WRITE)
+            self.forget(each)
         return found
 
     def getReaders(self) -> list[Any]:
@@ -180,7 +184,7 @@ class Turns(Lingering):
             self.removeReader(descriptor)
             descriptor.readConnectionLost(reason)
         else:
-            self._ignore(descriptor, _READ | _WRITE)
+            self.forget(descriptor)
             descriptor.connectionLost(reason)
 
     def connectionLost(self, reason: Any) -> None:

@@ -15,6 +15,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from filehub.logins import LoginPortal
@@ -126,7 +127,12 @@ def followServerName(session: FTPSession) -> None:
 
 def greeting(session: FTPSession) -> Reply:
     """The banner of where the session is (RFC 959 5.4)."""
-    return replies.reply(220, *session.listener.settings.banner.splitlines() or ("Ready.",))
+    return _welcome(session.listener.settings.banner)
+
+
+@lru_cache(maxsize=64)
+def _welcome(banner: str) -> Reply:
+    return replies.reply(220, *banner.splitlines() or ("Ready.",))
 
 
 VERBS: Final = {"HOST": HOST}

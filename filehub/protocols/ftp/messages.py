@@ -26,6 +26,8 @@ _REMEMBERED: Final = 64
 
 def withText(text: str, reply: Reply) -> Reply:
     """The reply with a text in front of it, if there is any."""
+    if not text:
+        return reply
     lines = [line[:_MAXIMUM_WIDTH].rstrip() for line in text.splitlines()[:_MAXIMUM_LINES]]
     return Reply(reply.code, (*lines, *reply.lines)) if any(lines) else reply
 
