@@ -5,7 +5,6 @@ Twisted's transport for a connection that came in, without what short sessions c
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 from typing import Any, Final
 
 from twisted.internet.address import IPv6Address
@@ -86,8 +85,11 @@ class Incoming(Server):
             producer.stopProducing()
         turns: Any = self.reactor
         turns.forget(self)
-        with suppress(OSError):
+        try:
             self.socket.close()
+        except OSError:
+            # The kernel has something to say of the connection, which is over.
+            pass
         protocol = self.protocol
         del self.protocol, self.socket, self.fileno
         protocol.connectionLost(reason)
