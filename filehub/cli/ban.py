@@ -28,7 +28,7 @@ from filehub.vfs.workers import ImmediateWorkers
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class _NetworkParameter(click.ParamType):  # type: ignore[type-arg]
+class NetworkParameter(click.ParamType):  # type: ignore[type-arg]
     """An address or network."""
 
     name = "address"
@@ -89,7 +89,7 @@ def list_(file: Path) -> None:
     help="How long: 900, 30m, 12h, 7d; else for ever.",
 )
 @click.option("--reason", default="by the operator", help="For the list.")
-@click.argument("network", type=_NetworkParameter(), metavar="ADDRESS")
+@click.argument("network", type=NetworkParameter(), metavar="ADDRESS")
 def add(file: Path, seconds: float | None, reason: str, network: Network) -> None:
     """
     Do not let an address, or a network, in.
@@ -103,7 +103,7 @@ def add(file: Path, seconds: float | None, reason: str, network: Network) -> Non
 
 @ban.command("del")
 @configurationOption
-@click.argument("network", type=_NetworkParameter(), metavar="ADDRESS")
+@click.argument("network", type=NetworkParameter(), metavar="ADDRESS")
 def del_(file: Path, network: Network) -> None:
     """
     Let it in again.  Exit status 1 if it is not banned.

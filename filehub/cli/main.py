@@ -16,6 +16,8 @@ from filehub.errors import FileHubError
 _COMMANDS: Final = {
     "check": ("filehub.cli.check", "Say what a configuration file would serve, or what is wrong."),
     "quota": ("filehub.cli.quota", "How much is used of each quota, and whether that is true."),
+    "who": ("filehub.cli.who", "Say who is connected to the server, and what they do."),
+    "kick": ("filehub.cli.who", "End sessions of the server."),
     "ban": ("filehub.cli.ban", "Say which addresses are not let in, and change that."),
     "explain": ("filehub.cli.explain", "Say why somebody may, or may not, do something."),
     "passwd": ("filehub.cli.passwd", "Make the hash of a password for the configuration file."),

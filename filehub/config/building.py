@@ -43,6 +43,7 @@ from filehub.config.sources import buildSource
 from filehub.config.storages import namesOf, openStorage
 from filehub.config.tftpnames import nameSettings
 from filehub.config.workers import workerCount
+from filehub.control import ControlService
 from filehub.deadlines import Deadlines
 from filehub.errors import ConfigurationError
 from filehub.interfaces import IEventSink, IStorage
@@ -166,6 +167,10 @@ class _Builder:
         }
         service.addStorages(storages.values())
         self._bans.setServiceParent(service)  # type: ignore[no-untyped-call]
+        state = self._values.server.state
+        if state is not None:
+            control = ControlService(self._reactor, self._registry, state)
+            control.setServiceParent(service)  # type: ignore[no-untyped-call]
         if self._certificates is not None:
             watch = CertificateWatch(self._reactor, self._certificates)
             watch.setServiceParent(service)  # type: ignore[no-untyped-call]
