@@ -137,12 +137,15 @@ class _Answer:
 
 
 class ControlFactory(ServerFactory):
+    """Answers with what one registry knows."""
+
     noisy = False
 
     def __init__(self, registry: SessionRegistry) -> None:
         self._registry = registry
 
     def buildProtocol(self, addr: object) -> Control:
+        """One question."""
         return Control(self._registry)
 
 
