@@ -108,7 +108,7 @@ async def receive(
     limiter: IRateLimiter | None = None,
     progress: Progress | None = None,
     marked: Callable[[str, int], None] | None = None,
-    unstored: list[bytes] | None = None,
+    begun: bytes = b"",
 ) -> TransferReport:
     """
     Store what the peer sends, from C{target.position} on, up to its clean end.  Ends
@@ -118,8 +118,7 @@ async def receive(
     @param decoder: applied to what arrives; a L{Decoder} may also know the end.
     @param marked: called with each restart marker that arrives and the offset in the
         file up to which everything was stored by then.
-    @param unstored: gets the pieces of a small file that is whole, instead of the handle.
-        Whoever gives it watches the first few seconds.
+    @param begun: what L{gather} took before, of a file that is longer.
     @raise PeerGone: the stream was reset, or ended before C{length}.  What had
         arrived is stored.
     @raise Stalled: the same, after too long a silence.
@@ -133,11 +132,9 @@ async def receive(
     try:
         if allowed is not None:
             allowed.begin(length or 0)
-        elif unstored is not None and isinstance(stream, SocketStream):
-            if decoder is None and length is None:
-                if await _gather(stream, target, unstored, progress):
-                    return TransferReport(progress.nbytes, "copy")
-                position = target.position + progress.nbytes
+        if begun:
+            await target.writeAt(position, begun)
+            position += len(begun)
         if decoder is None and _kernel.AVAILABLE:
             backed = IDescriptorBacked(target, None)
             if backed is not None:
@@ -157,6 +154,25 @@ async def receive(
         progress.end()
         if allowed is not None:
             allowed.giveBack()
+
+
+async def gather(stream: SocketStream, pieces: list[bytes], progress: Progress) -> bool:
+    """
+    Take the beginning of what the peer sends, which may be all of it, and store nothing.
+    Whoever calls watches the first few seconds.
+
+    @param pieces: gets it.
+    @return: is that all?  Else L{receive} goes on.
+    @raise PeerGone: as L{receive}, and L{Stalled}.
+    """
+    try:
+        return await stream.gather(_SMALL, pieces, progress)
+    except PeerGone:
+        if progress.stalled:
+            raise Stalled from None
+        raise
+    finally:
+        progress.end()
 
 
 async def sendChunks(
@@ -262,24 +278,6 @@ async def _sendCopying(
         if ahead is not None:
             ahead.addErrback(lambda _: None)
             ahead.cancel()
-
-
-async def _gather(
-    stream: SocketStream, target: IWriteHandle, pieces: list[bytes], progress: Progress
-) -> bool:
-    """Take what comes first.  Returns whether that is all; else it is stored."""
-    try:
-        if await stream.gather(_SMALL, pieces, progress):
-            return True
-    except PeerGone:
-        # A broken upload can be resumed from all that has arrived.
-        if pieces:
-            await target.writeAt(target.position, b"".join(pieces))
-        raise
-    content = b"".join(pieces)
-    pieces.clear()
-    await target.writeAt(target.position, content)
-    return False
 
 
 async def _receiveByDescriptor(
@@ -457,4 +455,4 @@ async def _unpack(
         raise
 
 
-__all__ = ["Progress", "TransferReport", "receive", "send", "sendChunks"]
+__all__ = ["Progress", "TransferReport", "gather", "receive", "send", "sendChunks"]

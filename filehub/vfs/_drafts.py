@@ -76,7 +76,7 @@ class Place:
     def status(self) -> os.stat_result | None:
         """Of what is published under the name."""
         try:
-            return _openat.statEntry(self.directory, self.name)
+            return _openat.statEntry(self.directory, self.names[-1])
         except FileNotFoundError:
             return None
 
@@ -123,13 +123,15 @@ class Draft(ABC):
         status = os.fstat(self.descriptor)
         if status.st_mode & 0o7777 != mode:
             os.fchmod(self.descriptor, mode)
-        ownership = self._ownership()
-        if ownership is not None:
-            give(self.descriptor, ownership, status)
-        self._flush()
+        policy = self.place.policy
+        if policy.ownership is not None:
+            give(self.descriptor, self._ownership(policy.ownership), status)
+        if policy.sync or policy.distant:
+            self._flush()
 
-    def _ownership(self) -> Ownership | None:
-        return self.place.policy.ownership
+    def _ownership(self, usual: Ownership) -> Ownership:
+        """Whose it becomes, where new files are not the server's."""
+        return usual
 
     def _flush(self) -> None:
         """Learn now of what would only be told at the very end."""
@@ -319,10 +321,9 @@ class CopyDraft(NewDraft):
     def _worthKeeping(self) -> bool:
         return False
 
-    def _ownership(self) -> Ownership | None:
+    def _ownership(self, usual: Ownership) -> Ownership:
         # It is the same file as before, as far as anybody can tell.
-        before = self._sourceStatus
-        return super()._ownership() and Ownership(before.st_uid, before.st_gid)
+        return Ownership(self._sourceStatus.st_uid, self._sourceStatus.st_gid)
 
     def close(self) -> None:
         """See L{Draft.close}."""

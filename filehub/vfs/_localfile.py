@@ -228,7 +228,7 @@ class LocalWriteHandle:
         return True
 
     def _storeWhole(self, content: bytes) -> None:
-        _writeFully(self._file.descriptor, 0, content)
+        _writeFully(self._draft.descriptor, 0, content)
         self._ending = self._ended = True
         try:
             _publish(self._draft)

@@ -47,7 +47,8 @@ def encodeNames(path: VirtualPath) -> Names:
 
     @raise InvalidName: a name that did not come from bytes.
     """
-    return tuple([encodeName(name) for name in path.segments])
+    # All in one go: no name has a slash, nor has a byte of one.
+    return tuple(encodeName("/".join(path.segments)).split(b"/")) if path.segments else ()
 
 
 def joined(names: Names) -> bytes:

@@ -182,7 +182,8 @@ class OpenFile:
                 self._whenClosed()
             if self._parent is not None:
                 self._parent._leases -= 1
-                self._parent._closeIfUnused()
+                if self._parent._closing:
+                    self._parent._closeIfUnused()
 
 
 def _fire(waiter: Deferred[None]) -> None:

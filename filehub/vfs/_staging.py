@@ -192,7 +192,7 @@ class Staging:
 
     def forgetPart(self, owner: str, names: Names) -> None:
         """The name was published: an older part of it is of no use, and no harm."""
-        if self.mayHaveParts(owner, names[:-1]):
+        if self._keys and self.mayHaveParts(owner, names[:-1]):
             with suppress(OSError):
                 self.removePart(owner, names)
 

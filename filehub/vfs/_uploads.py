@@ -71,7 +71,8 @@ class Uploads:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             _openat.requireRegular(existing)
             self._requireWritable(place)
-        self._requireRoom(place, sizeHint)
+        if sizeHint:
+            self._requireRoom(place, sizeHint)
         if disposition is Disposition.APPEND:
             if existing is not None:
                 return self._continue(place, None)
@@ -96,7 +97,8 @@ class Uploads:
                 _openat.requireRegular(existing)
                 self._requireWritable(place)
             # What is there already needs no more room.
-            self._requireRoom(place, max(0, (sizeHint or 0) - offset))
+            if sizeHint and sizeHint > offset:
+                self._requireRoom(place, sizeHint - offset)
             if existing is not None:
                 return self._continue(place, offset)
             part = self._openPart(place)
@@ -136,11 +138,10 @@ class Uploads:
         ):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    def _requireRoom(self, place: Place, sizeHint: int | None) -> None:
-        if sizeHint:
-            room = os.fstatvfs(place.directory)
-            if room.f_bavail * room.f_frsize < sizeHint:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def _requireRoom(self, place: Place, nbytes: int) -> None:
+        room = os.fstatvfs(place.directory)
+        if room.f_bavail * room.f_frsize < nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _openPart(self, place: Place) -> tuple[int, os.stat_result] | None:
         try:

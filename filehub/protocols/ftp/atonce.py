@@ -23,7 +23,7 @@ from filehub.protocols.ftp.security import openData
 from filehub.protocols.ftp.sockoptions import tune
 from filehub.protocols.ftp.wire import Reply
 from filehub.transfer.progress import Progress
-from filehub.transfer.pump import sendChunks
+from filehub.transfer.pump import gather, receive, sendChunks
 from filehub.transfer.sockets import SocketStream
 from filehub.transfer.stream import ByteStream
 
@@ -63,7 +63,44 @@ def targetAtOnce(session: FTPSession, path: VirtualPath) -> IWriteHandle | None:
     return handle
 
 
-async def openAtOnce(session: FTPSession, transfer: OngoingTransfer) -> ByteStream:
+def readiness(session: FTPSession) -> str:
+    """What the 150 of an upload says."""
+    return f"Ready to receive in {session.representation.title} mode."
+
+
+async def receiveAtOnce(session: FTPSession, path: VirtualPath, target: IWriteHandle) -> Reply:
+    """
+    Receive what goes to the target that L{targetAtOnce} has found: with one wait and one
+    write, if it is a small file.  One that is longer becomes an upload like any other.
+    """
+    transfer = begin(session, "STOR", path, Direction.UPLOAD)
+    stream = content = error = None
+    try:
+        announce(session, transfer, readiness(session))
+        stream = await _openAtOnce(session, transfer)
+        content = await _receive(stream, target, transfer.progress)
+    except Exception as problem:
+        error = problem
+    return await conclude(session, transfer, error, stream, target=target, content=content)
+
+
+async def _receive(stream: ByteStream, target: IWriteHandle, progress: Progress) -> bytes | None:
+    """What is still to be stored, if it is a small file that is whole."""
+    begun: list[bytes] = []
+    if isinstance(stream, SocketStream):
+        try:
+            if await gather(stream, begun, progress):
+                return b"".join(begun)
+        except PeerGone:
+            # A broken upload can be resumed from all that has arrived.
+            if begun:
+                await target.writeAt(target.position, b"".join(begun))
+            raise
+    await receive(stream, target, begun=b"".join(begun), progress=progress)
+    return None
+
+
+async def _openAtOnce(session: FTPSession, transfer: OngoingTransfer) -> ByteStream:
     """
     The connection of an upload that may be over in a moment.  Stalls are watched for, and
     it is tuned, if it lasts longer.
@@ -138,4 +175,11 @@ async def _only(chunk: bytes) -> AsyncIterator[bytes]:
     yield chunk
 
 
-__all__ = ["MOST", "contentAtOnce", "sendAtOnce", "targetAtOnce"]
+__all__ = [
+    "MOST",
+    "contentAtOnce",
+    "readiness",
+    "receiveAtOnce",
+    "sendAtOnce",
+    "targetAtOnce",
+]

@@ -202,6 +202,7 @@ class PassivePorts:
         @raise NoPortFree: all are in use.
         @raise ConnectFailed: no descriptor is free, or C{host} is not ours.
         """
+        ports = self._ports
         taken = self._taken.get(host)
         if taken is None:
             taken = set()
@@ -209,7 +210,9 @@ class PassivePorts:
         sock = self._newSocket(host)
         try:
             for _ in range(_ATTEMPTS):
-                port = self._pick(taken, refused)
+                port: int | None = self._random.randrange(ports.start, ports.stop)
+                if port in taken or port in refused:
+                    port = self._pick(taken, refused)
                 if port is None:
                     if former is None or former in taken:
                         break

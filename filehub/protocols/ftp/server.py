@@ -32,12 +32,7 @@ from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
 from filehub.protocols.ftp.site import enabledSiteCommands
 from filehub.protocols.ftp.verbs import enabledVerbs
-from filehub.protocols.ftp.wire import (
-    LIMIT,
-    LIMIT_BEFORE_LOGIN,
-    CommandDecoder,
-    encodeReply,
-)
+from filehub.protocols.ftp.wire import LIMIT, LIMIT_BEFORE_LOGIN, CommandDecoder, encodeReply
 from filehub.transfer.tls import CertificateSource, TLSSession
 from filehub.transfer.tlslayer import TLSLayer
 
@@ -185,7 +180,11 @@ class FTPProtocol(Protocol):
 
     def write(self, data: bytes) -> None:
         """See L{ControlChannel.write<filehub.protocols.ftp.channel.ControlChannel>}."""
-        self._put(data)
+        outlet = self._outlet
+        if self._tls is None and outlet is not None and not (self._isClosing or self._isClearing):
+            outlet.write(data)
+        else:
+            self._put(data)
         if self._idle is not None:
             # Only after login does it buy time.
             self._said = self.factory.listener.deadlines.seconds()

@@ -14,7 +14,13 @@ from filehub.events import Direction
 from filehub.interfaces import IFileSystem, IRandomAccess, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.atonce import contentAtOnce, openAtOnce, sendAtOnce, targetAtOnce
+from filehub.protocols.ftp.atonce import (
+    contentAtOnce,
+    readiness,
+    receiveAtOnce,
+    sendAtOnce,
+    targetAtOnce,
+)
 from filehub.protocols.ftp.ongoing import announce, begin, conclude, isArmed
 from filehub.protocols.ftp.ranges import DOWNLOADS_ONLY, takeRange
 from filehub.protocols.ftp.representation import decoderFor, encoderFor
@@ -136,20 +142,19 @@ async def _upload(
         return refusal
     if last is not None:
         return DOWNLOADS_ONLY
+    limiter = account.limits.upload
+    if limiter is None and disposition is Disposition.REPLACE and not (offset or sizeHint):
+        prompt = targetAtOnce(session, path)
+        if prompt is not None:
+            return await receiveAtOnce(session, path, prompt)
     transfer = begin(session, verb, path, Direction.UPLOAD)
-    target = stream = limiter = error = None
-    decoder = unstored = None
+    target = stream = decoder = error = None
     done = replies.TRANSFER_COMPLETE
     try:
-        limiter = account.limits.upload
         if limiter is not None:
             await setAside(limiter, SOMETHING if sizeHint is None else sizeHint)
         fileSystem = session.fileSystem
-        if limiter is None and disposition is Disposition.REPLACE and not (offset or sizeHint):
-            target = targetAtOnce(session, path)
-        if target is not None:
-            unstored = list[bytes]()
-        elif offset:
+        if offset:
             target = await _continue(fileSystem, path, offset, sizeHint)
         elif verb == "STOU":
             transfer.path, target = await _openUnique(session, fileSystem, path, sizeHint)
@@ -159,22 +164,17 @@ async def _upload(
         if verb == "STOU":
             announce(session, transfer, f"FILE: {transfer.path.name}", sizeHint)
         else:
-            text = f"Ready to receive in {session.representation.title} mode."
-            announce(session, transfer, text, sizeHint)
-        if unstored is not None:
-            stream = await openAtOnce(session, transfer)
-            await receive(stream, target, progress=transfer.progress, unstored=unstored)
-        else:
-            stream = await openData(session, transfer.direction)
-            decoder = decoderFor(session.representation, session.listener.settings)
-            await receive(
-                stream,
-                target,
-                decoder=decoder,
-                limiter=limiter,
-                progress=transfer.progress,
-                marked=partial(_marked, session),
-            )
+            announce(session, transfer, readiness(session), sizeHint)
+        stream = await openData(session, transfer.direction)
+        decoder = decoderFor(session.representation, session.listener.settings)
+        await receive(
+            stream,
+            target,
+            decoder=decoder,
+            limiter=limiter,
+            progress=transfer.progress,
+            marked=partial(_marked, session),
+        )
         if isinstance(decoder, Decoder) and decoder.suspects:
             # All of it is stored: that is what this descriptor is for (RFC 959 3.4.2).
             done = replies.reply(226, f"Transfer complete; suspect blocks: {decoder.suspects}")
@@ -182,10 +182,7 @@ async def _upload(
         error = problem
     if limiter is not None:
         release(limiter)
-    content = b"".join(unstored) if unstored else None
-    return await conclude(
-        session, transfer, error, stream, target=target, content=content, done=done
-    )
+    return await conclude(session, transfer, error, stream, target=target, done=done)
 
 
 def _marked(session: FTPSession, marker: str, position: int) -> None:
