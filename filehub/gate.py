@@ -90,7 +90,9 @@ class Gate:
         )
         self._number: int = port.fileno()
         port.stopReading()
-        port.reactor.addReader(self)
+        # Who comes has a turn like who is there.
+        self._watcher: Any = self._turns or port.reactor
+        self._watcher.addReader(self)
 
     def fileno(self) -> int:
         """See L{IReadDescriptor}."""
@@ -107,7 +109,7 @@ class Gate:
 
     def close(self) -> None:
         """Let nobody in any more.  The port stays, and so do those who are in."""
-        self._port.reactor.removeReader(self)
+        self._watcher.removeReader(self)
         if self._turns is not None:
             self._turns.leave()
 

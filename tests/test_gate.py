@@ -210,10 +210,10 @@ class GateTests(SynchronousTestCase):
 
     def test_close(self) -> None:
         """A gate that is closed is not read any more; the port can be closed then."""
-        self.assertIn(self.gate, self.reactor.getReaders())
+        self.assertEqual(self.turns.getReaders(), [self.gate])
         self.assertNotIn(self.port, self.reactor.getReaders())
         self.gate.close()
-        self.assertNotIn(self.gate, self.reactor.getReaders())
+        self.assertEqual(self.turns.getReaders(), [])
         self.assertEqual(self.gate.fileno(), self.port.fileno())
         self.assertEqual(self.gate.logPrefix(), self.port.logPrefix())
 
