@@ -28,6 +28,12 @@ from filehub.usage import TransferQuota
 
 #: Processes; more than that do not make a server quicker.
 _MOST_WORKERS: Final = 64
+#: Bytes with a unit: of ten (SI) or two (IEC).
+_BYTES: Final = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,3}))? ?([kMGT]B|[KMGT]iB)", re.ASCII)
+_UNITS: Final = {
+    **{f"{letter}B": 1000**power for power, letter in enumerate("kMGT", 1)},
+    **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
+}
 
 
 def _virtualPath(value: object) -> VirtualPath:
@@ -264,6 +270,17 @@ def _workers(found: object) -> object:
     raise ValueError(f'expected "auto" or a number from 1 to {_MOST_WORKERS}')
 
 
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = _BYTES.fullmatch(value)
+    if found is None:
+        raise ValueError('expected a number of bytes, or a text such as "500 MB" or "2.5 GiB"')
+    whole, part, unit = found.groups()
+    number = int(whole + (part or "")) * _UNITS[unit]
+    return number // 10 ** len(part or "")
+
+
 VirtualPathValue = Annotated[VirtualPath, BeforeValidator(_virtualPath)]
 PermissionValue = Annotated[Permission, BeforeValidator(_permissions)]
 PortRange = Annotated[range, BeforeValidator(_ports)]
@@ -298,8 +315,10 @@ Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Points = Annotated[float, Field(ge=0, le=1000)]
 #: C{"auto"}: as many as there are processors.
 WorkerCount = Annotated[Literal["auto"] | int, BeforeValidator(_workers)]
-Rate = Annotated[int, Field(ge=1024)]
-Size = Annotated[int, Field(ge=0, lt=1 << 62)]
+#: Bytes a second.
+Rate = Annotated[int, BeforeValidator(_bytes), Field(ge=1024)]
+#: Bytes.
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=0, lt=1 << 62)]
 
 
 class Section(BaseModel):
