@@ -32,5 +32,5 @@ class SizeTests(SynchronousTestCase):
     def test_nonsense(self) -> None:
         """What could mean two things means none."""
         read = TypeAdapter(Size).validate_python
-        for text in ("", "1", "1M", "1 m", "1KB", "-1 MB", "1. MB", "1.0000 MB", "1 MB ", "\u0661 MB"):
+        for text in ("", "1", "1M", "1KB", "-1 MB", "1. MB", "1.0000 MB", "1 MB ", "\u0661 MB"):
             self.assertRaises(ValidationError, read, text)
