@@ -18,7 +18,7 @@ from filehub.events import Direction, Outcome, TransferEnded
 from filehub.interfaces import IFileAccount, IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
-from filehub.protocols.ftp.ongoing import OngoingTransfer, announce, begin, conclude
+from filehub.protocols.ftp.ongoing import OngoingTransfer, announce, begin, conclude, show
 from filehub.protocols.ftp.security import openData
 from filehub.protocols.ftp.sockoptions import tune
 from filehub.protocols.ftp.wire import Reply
@@ -73,7 +73,7 @@ async def receiveAtOnce(session: FTPSession, path: VirtualPath, target: IWriteHa
     Receive what goes to the target that L{targetAtOnce} has found: with one wait and one
     write, if it is a small file.  One that is longer becomes an upload like any other.
     """
-    transfer = begin(session, "STOR", path, Direction.UPLOAD)
+    transfer = begin(session, "STOR", path, Direction.UPLOAD, isBrief=True)
     stream = content = error = None
     try:
         announce(session, transfer, readiness(session))
@@ -102,24 +102,26 @@ async def _receive(stream: ByteStream, target: IWriteHandle, progress: Progress)
 
 async def _openAtOnce(session: FTPSession, transfer: OngoingTransfer) -> ByteStream:
     """
-    The connection of an upload that may be over in a moment.  Stalls are watched for, and
-    it is tuned, if it lasts longer.
+    The connection of an upload that may be over in a moment.  If it lasts longer, stalls
+    are watched for, the connection is tuned, and the operator can see it.
 
     @raise ConnectFailed: it did not come about.
     """
     data = session.channels()
     stream: ByteStream | None = data.take() if data.hasArrived() else None
     if stream is None:
+        show(session, transfer)
         stream = await openData(session, transfer.direction)
     if isinstance(stream, SocketStream):
-        data.remind(partial(_lasts, stream, transfer.progress))
+        data.remind(partial(_lasts, session, transfer, stream))
     return stream
 
 
-def _lasts(stream: SocketStream, progress: Progress) -> None:
+def _lasts(session: FTPSession, transfer: OngoingTransfer, stream: SocketStream) -> None:
     if stream.kernelSocket is not None:
         tune(stream.kernelSocket)
-        progress.watch(stream, 0)
+        transfer.progress.watch(stream, 0)
+        show(session, transfer)
 
 
 async def sendAtOnce(

@@ -131,9 +131,18 @@ def _patience(session: FTPSession) -> float:
 
 
 def begin(
-    session: FTPSession, verb: str, path: VirtualPath, direction: Direction | None
+    session: FTPSession,
+    verb: str,
+    path: VirtualPath,
+    direction: Direction | None,
+    *,
+    isBrief: bool = False,
 ) -> OngoingTransfer:
-    """From now on there is a transfer, that ABOR can break off."""
+    """
+    From now on there is a transfer, that ABOR can break off.
+
+    @param isBrief: it may be over in a moment.  L{show} it, if it is not.
+    """
     listener = session.listener
     transfer = session.transfer = OngoingTransfer(
         verb,
@@ -142,8 +151,14 @@ def begin(
         Progress(listener.deadlines, _patience(session)),
         listener.deadlines.seconds(),
     )
-    session.slot.doing(f"{verb} {path}")
+    if not isBrief:
+        show(session, transfer)
     return transfer
+
+
+def show(session: FTPSession, transfer: OngoingTransfer) -> None:
+    """Let the operator see it."""
+    session.slot.doing(f"{transfer.verb} {transfer.path}")
 
 
 def announce(
@@ -241,4 +256,13 @@ def _report(session: FTPSession, transfer: OngoingTransfer, result: Result) -> N
     )
 
 
-__all__ = ["OngoingTransfer", "Result", "announce", "begin", "conclude", "isArmed", "resultOf"]
+__all__ = [
+    "OngoingTransfer",
+    "Result",
+    "announce",
+    "begin",
+    "conclude",
+    "isArmed",
+    "resultOf",
+    "show",
+]

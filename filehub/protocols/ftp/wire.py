@@ -32,6 +32,9 @@ LIMIT: Final = 8192
 #: Bytes of one over-long line that are thrown away before it counts as endless.
 MAXIMUM_DISCARDED: Final = 64 * 1024
 
+#: Bytes of a line that has room for a verb, and no word that nobody may see.
+_SHORT: Final = 6
+
 _IAC: Final = 0xFF
 _DONT: Final = 0xFE
 _DO: Final = 0xFD
@@ -115,11 +118,7 @@ class CommandDecoder:
             or not data.isascii()
         ):
             return None
-        text = data[:-2].decode("ascii")
-        if not text.isprintable():
-            return None
-        verb, _, argument = text.partition(" ")
-        return Command(verb.upper(), argument)
+        return _bare(data) if len(data) <= _SHORT else _plain(data)
 
     def take(self) -> Command | Malformed | None:
         """The next command, or L{None} until more is fed."""
@@ -224,6 +223,19 @@ class CommandDecoder:
         if not self._refused & mark:
             self._refused |= mark
             self.refusals += bytes((_IAC, answer, option))
+
+
+def _plain(data: bytes) -> Command | None:
+    """The command in a line of ASCII, if nothing is special about it."""
+    text = data[:-2].decode("ascii")
+    if not text.isprintable():
+        return None
+    verb, _, argument = text.partition(" ")
+    return Command(verb.upper(), argument)
+
+
+#: The same, remembered: short ones come all the time.
+_bare: Final = lru_cache(maxsize=128)(_plain)
 
 
 def parseCommand(line: bytes) -> Command:

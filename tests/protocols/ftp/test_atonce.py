@@ -1,5 +1,5 @@
 """
-Small downloads that are over before the command returns.
+Small files that are over before the command returns, or after one wait.
 """
 
 from __future__ import annotations
@@ -12,12 +12,48 @@ from zope.interface import implementer
 from filehub.accounts.records import AccountLimits
 from filehub.errors import PeerGone
 from filehub.events import Direction, Outcome, TransferEnded
+from filehub.interfaces import IWriteHandle
 from filehub.paths import VirtualPath
 from filehub.protocols.ftp.atonce import MOST
+from filehub.transfer.progress import Progress
 from filehub.transfer.ratelimit import TokenBucket
+from filehub.transfer.sockets import SocketStream
 from filehub.vfs.forwarding import ForwardingFileSystem
-from filehub.views import IAtOnce
+from filehub.views import IAtOnce, IStoresAtOnce
 from tests.protocols.ftp.doubles import Client, Stream
+
+
+@implementer(IWriteHandle, IStoresAtOnce)
+class Target:
+    """
+    Where an upload goes.
+
+    @ivar prompt: can it be stored at once?
+    """
+
+    position = 0
+
+    def __init__(self) -> None:
+        self.prompt = True
+        self.stored = b""
+        self.story: list[str] = []
+
+    def storeAtOnce(self, content: bytes) -> bool:
+        if self.prompt:
+            self.stored = content
+            self.story.append("stored")
+        return self.prompt
+
+    async def writeAt(self, offset: int, data: bytes) -> None:
+        assert offset == len(self.stored)
+        self.stored += data
+        self.story.append("written")
+
+    async def commit(self) -> None:
+        self.story.append("committed")
+
+    async def abort(self) -> None:
+        self.story.append("aborted")
 
 
 @implementer(IAtOnce)
@@ -27,6 +63,7 @@ class Cached(ForwardingFileSystem):
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
         self.cached: dict[str, bytes] = {}
+        self.target: Target | None = None
         self.asked: list[str] = []
 
     def readAtOnce(self, path: VirtualPath, most: int) -> bytes | None:
@@ -34,8 +71,9 @@ class Cached(ForwardingFileSystem):
         content = self.cached.get(str(path))
         return content if content is not None and len(content) <= most else None
 
-    def replaceAtOnce(self, path: VirtualPath) -> None:
-        return None
+    def replaceAtOnce(self, path: VirtualPath) -> Any:
+        self.asked.append(str(path))
+        return self.target
 
 
 class Early(Stream):
@@ -58,6 +96,83 @@ class Early(Stream):
 
     def finishLittle(self) -> None:
         self.end = "finished"
+
+
+class Prompt(Stream, SocketStream):  # type: ignore[misc]
+    """A connection on which an upload comes."""
+
+    async def gather(self, most: int, pieces: list[bytes], progress: Progress) -> bool:
+        while most > 0:
+            data = await self.read(most)
+            if not data:
+                return True
+            pieces.append(data)
+            progress.nbytes += len(data)
+            most -= len(data)
+        return False
+
+
+class StoreAtOnceTests(SynchronousTestCase):
+    """Uploads to a target that is at hand."""
+
+    def setUp(self) -> None:
+        self.client = Client()
+        files = self.client.users.fileSystem = Cached(self.client.tree.viewFor("ann"))
+        self.target = files.target = Target()
+        self.client.logIn()
+
+    def begin(self) -> Prompt:
+        self.client.code("PASV")
+        stream = self.client.data.early = Prompt()
+        self.assertEqual(self.client.say("STOR new")[:3], b"150")
+        return stream
+
+    def outcome(self) -> tuple[Outcome, int]:
+        (event,) = self.client.events(TransferEnded)
+        return event.outcome, event.nbytes
+
+    def test_whole(self) -> None:
+        """What comes in pieces is stored as one, an empty file too."""
+        for pieces in ((b"con", b"tent"), ()):
+            stream = self.begin()
+            stream.receive(*pieces, b"")
+            self.assertEqual(self.client.take(), b"226 Transfer complete.\r\n")
+            self.assertEqual((self.target.stored, stream.end), (b"".join(pieces), "finished"))
+        self.assertEqual(self.target.story, ["stored", "stored"])
+        events = self.client.events(TransferEnded)
+        self.assertEqual([each.nbytes for each in events], [7, 0])
+
+    def test_notAtOnce(self) -> None:
+        """Storage that has become slow gets the same in the usual way."""
+        self.target.prompt = False
+        self.begin().receive(b"content", b"")
+        self.assertEqual(self.client.take()[:3], b"226")
+        self.assertEqual(
+            (self.target.stored, self.target.story), (b"content", ["written", "committed"])
+        )
+
+    def test_long(self) -> None:
+        """A longer file is no small one: what has come is stored, and what follows."""
+        self.begin().receive(b"a" * 70_000, b"b", b"")
+        self.assertEqual(self.client.take()[:3], b"226")
+        self.assertEqual(self.target.stored, b"a" * 70_000 + b"b")
+        self.assertEqual(self.target.story[-1], "committed")
+        self.assertEqual(self.outcome(), (Outcome.COMPLETED, 70_001))
+
+    def test_broken(self) -> None:
+        """Of half an upload all is kept that has come, and nothing is published."""
+        stream = self.begin()
+        stream.receive(b"half")
+        stream.break_()
+        self.assertEqual(self.client.take()[:3], b"426")
+        self.assertEqual((self.target.stored, self.target.story), (b"half", ["written", "aborted"]))
+        self.assertEqual((stream.end, self.outcome()), ("aborted", (Outcome.PEER_GONE, 4)))
+
+    def test_aborted(self) -> None:
+        """It can be broken off while it waits."""
+        stream = self.begin()
+        self.assertEqual(self.client.say("ABOR")[:3], b"426")
+        self.assertEqual((self.target.story, stream.end), (["aborted"], "aborted"))
 
 
 class AtOnceTests(SynchronousTestCase):
