@@ -68,7 +68,9 @@ def readiness(session: FTPSession) -> str:
     return f"Ready to receive in {session.representation.title} mode."
 
 
-async def receiveAtOnce(session: FTPSession, path: VirtualPath, target: IWriteHandle) -> Reply:
+async def receiveAtOnce(
+    session: FTPSession, path: VirtualPath, target: IWriteHandle
+) -> Reply | None:
     """
     Receive what goes to the target that L{targetAtOnce} has found: with one wait and one
     write, if it is a small file.  One that is longer becomes an upload like any other.

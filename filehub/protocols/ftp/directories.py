@@ -148,14 +148,14 @@ def _listFormatter(session: FTPSession, request: ListRequest) -> ListFormatter |
     return ListFormatter(session.listener.now(), request.flags)
 
 
-async def LIST(session: FTPSession, argument: str) -> Reply:
+async def LIST(session: FTPSession, argument: str) -> Reply | None:
     """Lines of C{ls -l}."""
     request = parseListArguments(argument)
     formatter = _listFormatter(session, request)
     return await _list(session, "LIST", request, lambda found: formatter.page)
 
 
-async def NLST(session: FTPSession, argument: str) -> Reply:
+async def NLST(session: FTPSession, argument: str) -> Reply | None:
     """Names, nothing but names, such that RETR takes them."""
     request = parseListArguments(argument)
 
@@ -168,7 +168,7 @@ async def NLST(session: FTPSession, argument: str) -> Reply:
 
 async def _list(
     session: FTPSession, verb: str, request: ListRequest, formatFor: Callable[[Found], _Format]
-) -> Reply:
+) -> Reply | None:
     takeRange(session)
     account = session.account
     if account is None:
@@ -194,7 +194,7 @@ async def _list(
     return await conclude(session, transfer, error, stream, source=handle)
 
 
-async def MLSD(session: FTPSession, argument: str) -> Reply:
+async def MLSD(session: FTPSession, argument: str) -> Reply | None:
     """Facts about everything in a directory (RFC 3659 section 7)."""
     takeRange(session)
     path = session.path(argument)

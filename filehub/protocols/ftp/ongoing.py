@@ -180,19 +180,20 @@ async def conclude(
     target: IWriteHandle | None = None,
     content: bytes | None = None,
     done: Reply = replies.TRANSFER_COMPLETE,
-) -> Reply:
+) -> Reply | None:
     """
     The one ending of every transfer: close the data connection, commit or abort, tell
-    everybody.  The client hears of success last of all (RFC 959 5.4).
+    everybody.  The client hears of success when nothing can fail any more (RFC 959 5.4).
 
     @param error: what ended the transfer; L{None} if all bytes have moved.
     @param content: all of an upload, which is still to be stored.
     @param done: the reply for success.
+    @return: the reply, if it was not sent yet.
     """
     transfer.isSettled = True
     if error is None:
         try:
-            if stream is not None:
+            if stream is not None and content is None:
                 await stream.finish()
             if target is not None:
                 await _commit(session, target, content)
@@ -201,6 +202,7 @@ async def conclude(
     result = resultOf(error, transfer.interruption)
     if result.isOurFault and error is not None:
         _log.failure("an FTP transfer failed", failure=Failure(error))  # type: ignore[no-untyped-call]
+    isTold = False
     if result.error is not None:
         if stream is not None:
             stream.abort()
@@ -209,6 +211,11 @@ async def conclude(
         if target is not None:
             with _log.failuresHandled("an upload could not be aborted properly"):
                 await target.abort()
+    elif content is not None and stream is not None:
+        # The client has closed its end, and goes on while we do the same with ours.
+        session.send(done)
+        isTold = True
+        await stream.finish()
     if source is not None:
         with _log.failuresHandled("a file could not be closed properly"):
             await source.close()
@@ -216,7 +223,7 @@ async def conclude(
     session.slot.doing("")
     _report(session, transfer, result)
     if result.error is None:
-        return done
+        return None if isTold else done
     return replies.INTERNAL_ERROR if result.isOurFault else replies.failure(result.error)
 
 

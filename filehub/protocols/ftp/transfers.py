@@ -110,18 +110,18 @@ async def RETR(session: FTPSession, argument: str) -> Reply | None:
     return await conclude(session, transfer, error, stream, source=source)
 
 
-async def STOR(session: FTPSession, argument: str) -> Reply:
+async def STOR(session: FTPSession, argument: str) -> Reply | None:
     """Upload; a file of that name stands until the new one is whole."""
     return await _upload(session, "STOR", session.newPath(argument), Disposition.REPLACE)
 
 
-async def APPE(session: FTPSession, argument: str) -> Reply:
+async def APPE(session: FTPSession, argument: str) -> Reply | None:
     """Upload to the end of a file, or as a new one."""
     session.restart = 0
     return await _upload(session, "APPE", session.newPath(argument), Disposition.APPEND)
 
 
-async def STOU(session: FTPSession, argument: str) -> Reply:
+async def STOU(session: FTPSession, argument: str) -> Reply | None:
     """
     Upload under a name that nobody has (RFC 1123 4.1.2.9).  An argument, which only
     broken clients send, means nothing.
@@ -132,7 +132,7 @@ async def STOU(session: FTPSession, argument: str) -> Reply:
 
 async def _upload(
     session: FTPSession, verb: str, path: VirtualPath, disposition: Disposition
-) -> Reply:
+) -> Reply | None:
     offset, last = takeRange(session)
     sizeHint, session.announced = session.announced, None
     account = session.account

@@ -142,6 +142,18 @@ class StoreAtOnceTests(SynchronousTestCase):
         events = self.client.events(TransferEnded)
         self.assertEqual([each.nbytes for each in events], [7, 0])
 
+    def test_order(self) -> None:
+        """The client is told when the file is there, and not kept waiting for our own affairs."""
+        stream = self.begin()
+        seen: list[object] = []
+
+        async def finish() -> None:
+            seen.append((self.target.story[:], self.client.transport.value()[-24:]))
+
+        stream.finish = finish  # type: ignore[method-assign]
+        stream.receive(b"content", b"")
+        self.assertEqual(seen, [(["stored"], b"226 Transfer complete.\r\n")])
+
     def test_notAtOnce(self) -> None:
         """Storage that has become slow gets the same in the usual way."""
         self.target.prompt = False
