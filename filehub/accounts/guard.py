@@ -179,12 +179,14 @@ class GuardedFileSystem:
         self._names = INamePolicy(policy, None)
         self._anyNames = anyNames
         self._follows = follows
+        atOnce = IAtOnce(inner, None)
+        #: The same for all who look: small files come thousands in a second.
+        self._atOnce = None if atOnce is None else GuardedAtOnce(atOnce, policy)
 
     def __conform__(self, interface: type[Interface]) -> Any:
         """Adaptation: a capability is there if the inner file system has it."""
         if interface is IAtOnce:
-            inner = IAtOnce(self._inner, None)
-            return None if inner is None else GuardedAtOnce(inner, self._policy)
+            return self._atOnce
         known = interface is ICreationMask or interface in CAPABILITIES
         return self if known and interface(self._inner, None) is not None else None
 

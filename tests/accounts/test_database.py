@@ -253,7 +253,7 @@ class SourceTests(TestCase):
         """
         self.patch(lookups, "PATIENCE", 0.1)
         self.tables.addUser("ann", "hash", {})
-        given = threading.Event()
+        given, isBack = threading.Event(), threading.Event()
         tables = openSQLite(self.path)
 
         def hang(name: str) -> StoredAccount:
@@ -263,13 +263,14 @@ class SourceTests(TestCase):
         self.patch(tables, "find", hang)
         self.patch(tables, "interrupt", given.set)
         self.source = DatabaseSource(
-            reactor, lambda: self.connect() if given.is_set() else tables, convert
+            reactor, lambda: self.connect() if isBack.is_set() else tables, convert
         )
         self.addCleanup(self.source.stop)
         waiting = [self.find("ann"), self.find("ann")]
         for each in waiting:
             with self.assertRaises(StorageUnavailable):
                 yield each
+        isBack.set()
         self.patch(lookups, "PATIENCE", PATIENCE)
         self.assertEqual((yield self.find("ann")).name, "ann")
 
