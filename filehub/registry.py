@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -166,7 +166,10 @@ class SessionSlot:
 
     def secured(self) -> None:
         """See L{ISessionSlot.secured}."""
-        self.connection = replace(self.connection, secure=True)
+        known = self.connection
+        self.connection = ConnectionInfo(
+            known.protocol, known.sessionId, known.peer, known.local, True
+        )
 
     def loggedIn(self, account: IFileAccount, session: Limited | None = None) -> None:
         """See L{ISessionSlot.loggedIn}."""

@@ -81,10 +81,14 @@ def encrypt(connection: SSL.Connection, data: bytes | memoryview) -> None:
     """
     size = len(data)
     done = 0
-    plain = _ffi.from_buffer("char[]", data)
+    # What is short is mostly done with one call, and nothing is set up for more.
+    isShort = size <= _RECORD and isinstance(data, bytes)
+    plain = None if isShort else _ffi.from_buffer("char[]", data)
     while done < size:
         # One record: contexts of pyOpenSSL's are set to partial writes.
-        written = _lib.SSL_write(connection._ssl, plain + done, size - done)
+        written = _lib.SSL_write(
+            connection._ssl, data[done:] if plain is None else plain + done, size - done
+        )
         if written <= 0:
             connection._raise_ssl_error(connection._ssl, written)
         done += written

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Connection, Server
 from twisted.python.failure import Failure
@@ -102,6 +103,24 @@ class Incoming(Server):
             # Nothing has to be waited for.
             self._writeDisconnected = True
             self._closeWriteConnection()
+
+    def _closeWriteConnection(self) -> None:
+        # Who is not to be told is not looked for an adapter.
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            super()._closeWriteConnection()
+            return
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            # The client is gone already; that shows when it is read.
+            pass
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """See L{twisted.internet.interfaces.IHalfCloseableDescriptor.readConnectionLost}."""
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            super().readConnectionLost(reason)
+        else:
+            self.connectionLost(reason)
 
 
 __all__ = ["Incoming"]

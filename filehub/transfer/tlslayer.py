@@ -64,10 +64,12 @@ class TLSLayer:
                 feed(self._connection, record)
                 said += self._advance()
         except (SSL.Error, LookupError):
+            self._flush()
             raise ProtectionRequired("TLS failed on the control connection") from None
-        finally:
-            # Tickets, too, which nobody waits for: with them goes the acknowledgement for
-            # which many clients' kernels hold back the next command (Nagle's algorithm).
+        if not said:
+            # Of the handshake, tickets too, which nobody waits for: with them goes the
+            # acknowledgement for which many clients' kernels hold back the next command
+            # (Nagle's algorithm).
             self._flush()
         return said
 
@@ -109,6 +111,8 @@ class TLSLayer:
         The next whole record, or empty.  What cannot be one is handed over as it is:
         OpenSSL knows how to complain of it.
         """
+        if not self._rest:
+            return b""
         rest = self._rest = self._rest.lstrip(_SYNCH)
         if len(rest) < _HEADER and (not rest or rest[0] in _TYPES):
             return b""
