@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from filehub import gate as module
 from filehub.credentials import Address
 from filehub.gate import guard
+from filehub.protocols.ftp.admission import addressesOf
 
 
 class Greeter(Protocol):
@@ -56,6 +57,7 @@ class GateTests(SynchronousTestCase):
     """L{Gate} before a real port, whose reactor does not run."""
 
     interface = "127.0.0.1"
+    everywhere = "0.0.0.0"
 
     def setUp(self) -> None:
         self.reactor = SelectReactor()
@@ -103,6 +105,22 @@ class GateTests(SynchronousTestCase):
         self.turns.doRead()
         self.assertEqual(client.recv(100), b"220 hello\r\n")
         self.assertEqual(client.recv(100), b"")
+
+    def test_everywhere(self) -> None:
+        """Where a port listens at all addresses, each connection knows which it came to."""
+        self.port.socket.close()
+        self.reactor.removeAll()
+        self.port = self.reactor.listenTCP(0, self.factory, interface=self.everywhere)
+        gate: Any = guard(self.port, self.factory)
+        made: list[Any] = []
+        self.patch(Greeter, "connectionMade", lambda protocol: made.append(protocol.transport))
+        self.connect()
+        gate.doRead()
+        (transport,) = made
+        self.assertIsNone(transport.local)
+        self.assertEqual(addressesOf(transport)[1].host, self.interface)
+        transport.connectionLost(Failure(ConnectionDone()))
+        gate.close()
 
     def test_leaving(self) -> None:
         """Who is in stays when the gate is closed; then nothing is left in the reactor."""
@@ -229,6 +247,7 @@ class GateOfSixTests(GateTests):
     """The same with IPv6."""
 
     interface = "::1"
+    everywhere = "::"
 
 
 class GuardTests(SynchronousTestCase):
