@@ -3,15 +3,20 @@ Kernel event queues of our own, which are one reader of the reactor.
 
 What a turn of the reactor costs is paid once for all that is ready.  Peers on this
 machine, or next to it, answer sooner than the reactor turns.  For them the reader lingers:
-it waits on its queue for the next answer instead of going back to the reactor.  Nobody
+it looks at its queue for the next answer instead of going back to the reactor.  Nobody
 else may notice that.  So it lingers for a millisecond at the most; only if nobody else had
 work in the turn before, which the processor time shows that this thread used meanwhile;
 and not for a while after an answer that kept it waiting.
+
+It looks again and again, without going to sleep: to wake up a processor that has nothing to
+do takes longer than many peers do to answer, and more of both processors' time than looking
+does.  Where the peer needs the same processor it sleeps, so that the peer can work.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import select
 import time
 from abc import ABC, abstractmethod
@@ -22,6 +27,8 @@ from typing import Any, Final
 TURN: Final = 64
 #: Seconds for which it lingers at the most.
 _LINGER: Final = 0.001
+#: How often it looks for one answer at the most, if the clock stands still.
+_LOOKS: Final = 2_000
 #: Turns without lingering after an answer that was not prompt.
 DISCOURAGED: Final = 100
 #: Processor seconds that a turn of the reactor takes when nobody else is served.
@@ -58,6 +65,8 @@ class Lingering(ABC):
         self._used = -math.inf
         #: Turns that are still to be made without lingering.
         self._discouraged = 0
+        #: Have peers on this machine a processor of their own?
+        self._isAwake = len(os.sched_getaffinity(0)) > 1
 
     def doRead(self) -> None:
         """Serve those that are ready, and those that are again at once."""
@@ -78,13 +87,29 @@ class Lingering(ABC):
         served = seconds()
         end = served + _LINGER
         while self._descriptors and served < end:
-            events = self._queue.poll(_LINGER, TURN)
-            if seconds() - served > self.PROMPT:
+            events = self._next(served)
+            if not events or seconds() - served > self.PROMPT:
                 self._discouraged = DISCOURAGED
                 self._serve(events)
                 return
             self._servePrompt(events)
             served = seconds()
+
+    def _next(self, served: float) -> Events:
+        """
+        Who has answered; nobody if that takes too long.
+
+        @param served: since when they are waited for.
+        """
+        poll, seconds = self._queue.poll, self._seconds
+        if not self._isAwake:
+            return poll(_LINGER, TURN)
+        events = poll(0, TURN)
+        for _ in range(_LOOKS):
+            if events or seconds() - served > self.PROMPT:
+                break
+            events = poll(0, TURN)
+        return events
 
     def _servePrompt(self, events: Events) -> None:
         """The same as L{_serve}, of those that were worth waiting for."""

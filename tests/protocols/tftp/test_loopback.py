@@ -369,6 +369,7 @@ class HubTests(TestCase):
         #: What somebody else needs the processor for between two turns, in seconds.
         self.others = 1.0
         self.hub = Hub(globalReactor, lambda: self.now, self.processorSeconds)  # type: ignore[arg-type]
+        self.queue = self.hub._queue
         self.addCleanup(self.hub.close)
         self.pairs = [Pair() for _ in range(3)]
         for pair in self.pairs:
@@ -407,33 +408,63 @@ class HubTests(TestCase):
         self.hub.doRead()
         self.assertEqual(len(self.pairs[0].story), 1)
 
-    def test_silence(self) -> None:
-        """A wait for nothing is short, and not repeated for a good while."""
-        self.others = 0.0
-        self.hub.doRead()
-        self.converse(0.0, last=3)
-        poll = self.hub._queue.poll
-        waits = []
+    def watchQueue(self, look: float) -> list[float]:
+        """How long the hub sleeps, each time; a look without sleep takes so many seconds."""
+        poll = self.queue.poll
+        sleeps: list[float] = []
 
         class Queue:
             closed = False
-            fileno = self.hub._queue.fileno
-            close = self.hub._queue.close
+            fileno = self.queue.fileno
+            close = self.queue.close
 
             def poll(queue, timeout: float, most: int) -> object:
                 events = poll(0, most)
-                if timeout and not events:
-                    self.now += timeout
-                    waits.append(timeout)
+                self.now += look
+                if not events:
+                    self.looks += 1
+                    if timeout:
+                        self.now += timeout
+                        sleeps.append(timeout)
                 return events
 
+        self.looks = 0
         self.hub._queue = Queue()  # type: ignore[assignment]
+        return sleeps
+
+    def test_silence(self) -> None:
+        """A wait for nothing is short, and not repeated for a good while."""
+        self.others = 0.0
+        self.hub._isAwake = False
+        self.hub.doRead()
+        self.converse(0.0, last=3)
+        sleeps = self.watchQueue(0.0)
         for _ in range(100):
             self.hub.doRead()
-        self.assertEqual((len(self.pairs[0].story), waits), (3, [0.001]))
+        self.assertEqual((len(self.pairs[0].story), sleeps), (3, [0.001]))
         for _ in range(3):
             self.hub.doRead()
-        self.assertEqual(waits, [0.001, 0.001])
+        self.assertEqual(sleeps, [0.001, 0.001])
+
+    def test_awake(self) -> None:
+        """
+        With a processor to spare nobody sleeps over it; a wait for nothing is as short,
+        and ends even if the clock stands still.
+        """
+        self.others = 0.0
+        self.hub._isAwake = True
+        self.hub.doRead()
+        self.converse(0.0, last=3)
+        for look, least, most in ((0.00001, 8, 13), (0.0, 1000, 3000)):
+            self.hub._discouraged = 0
+            sleeps = self.watchQueue(look)
+            self.hub.doRead()
+            self.assertTrue(least <= self.looks <= most, self.looks)
+            for _ in range(90):
+                self.hub.doRead()
+            self.assertEqual(sleeps, [])
+            self.assertTrue(least + 90 <= self.looks <= most + 90, self.looks)
+        self.assertEqual(len(self.pairs[0].story), 3)
 
     def test_patience(self) -> None:
         """
