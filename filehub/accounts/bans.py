@@ -95,12 +95,17 @@ class Ban(NamedTuple):
 
 
 class _Offences:
-    """Points of a network, and when it earned them, oldest first."""
+    """
+    Points of a network, and when it earned them, oldest first.
 
-    __slots__ = ("entries",)
+    @ivar connection: with which it earned the last of them here.
+    """
+
+    __slots__ = ("connection", "entries")
 
     def __init__(self) -> None:
         self.entries: list[tuple[float, float]] = []
+        self.connection: ConnectionInfo | None = None
 
     def add(self, points: float, now: float, window: float) -> float:
         """Returns the sum of those that count."""
@@ -136,8 +141,9 @@ class Bans:
         self.allowed: NetworkMap[str] = NetworkMap()
         self.denied: NetworkMap[str] = NetworkMap()
         self.onChange: Callable[[Network, Ban | None], object] = lambda network, ban: None
-        #: Told the address, the points and the reason of what counts.
-        self.whenEarned: Callable[[str, float, str], object] | None = None
+        #: Told the address, the points and the reason of what counts, and whether a ban
+        #: has begun with that, and was told.
+        self.whenEarned: Callable[[str, float, str, bool], object] | None = None
         self.clock = clock
         self._sink = sink
         self._offences: OrderedDict[Network, _Offences] = OrderedDict()
@@ -203,37 +209,50 @@ class Bans:
         if not points or not settings.limit or connection.protocol == _FORGEABLE:
             return
         host = connection.peer.host
-        ban = self._earn(host, points, reason)
+        ban, _ = self._earn(host, points, reason, connection)
         if self.whenEarned is not None:
-            self.whenEarned(host, points, reason)
-        if ban is None:
-            return
+            self.whenEarned(host, points, reason, ban is not None)
+        if ban is not None:
+            self._begin(ban, connection)
+
+    def earnedElsewhere(self, host: str, points: float, reason: str, isTold: bool = False) -> None:
+        """
+        The same in another process.
+
+        @param isTold: a ban has begun there with that, and was written down and told to
+            observers.  If it has not, that process may not have known yet what was earned
+            here; so it is told here, and maybe twice, but never not at all.
+        """
+        ban, connection = self._earn(host, points, reason)
+        if ban is not None:
+            self._begin(ban, None if isTold else connection)
+
+    def _begin(self, ban: Ban, connection: ConnectionInfo | None) -> None:
+        """
+        @param connection: with which it was earned; L{None}: others tell of it.
+        """
         self._own[ban.network] = None
-        self.onChange(ban.network, ban)
+        if connection is not None:
+            self.onChange(ban.network, ban)
         if len(self._own) > CAPACITY:
             oldest, _ = self._own.popitem(last=False)
             self._forget(oldest)
-            self.onChange(oldest, None)
-        if self._sink is not None:
-            network = str(ban.network)
-            self._sink.emit(AddressBanned(connection, network, settings.duration, reason))
+            if connection is not None:
+                self.onChange(oldest, None)
+        if connection is not None and self._sink is not None:
+            duration = self.settings.duration
+            self._sink.emit(AddressBanned(connection, str(ban.network), duration, ban.reason))
 
-    def earnedElsewhere(self, host: str, points: float, reason: str) -> None:
-        """The same in another process, which writes it down and tells it to observers."""
-        ban = self._earn(host, points, reason)
-        if ban is not None:
-            self._own[ban.network] = None
-            if len(self._own) > CAPACITY:
-                self._forget(self._own.popitem(last=False)[0])
-
-    def _earn(self, host: str, points: float, reason: str) -> Ban | None:
-        """Count; returns the ban that begins with that."""
+    def _earn(
+        self, host: str, points: float, reason: str, connection: ConnectionInfo | None = None
+    ) -> tuple[Ban | None, ConnectionInfo | None]:
+        """Count; returns the ban that begins with that, and who has earned it here."""
         settings = self.settings
         address = addressOf(host)
         if address is None or any(address in network for network in settings.exempt):
-            return None
+            return None, None
         if self.allowed.find(address) is not None or self._banOf(address) is not None:
-            return None
+            return None, None
         prefix = settings.prefixes[address.version == 6]
         network = ipaddress.ip_network(f"{address}/{prefix}", strict=False)
         offences = self._offences.get(network)
@@ -242,12 +261,13 @@ class Bans:
             if len(self._offences) > CAPACITY:
                 self._offences.popitem(last=False)
         self._offences.move_to_end(network)
+        offences.connection = connection or offences.connection
         now = self.clock.seconds()
         if offences.add(points, now, settings.window) < settings.limit - _NEARLY:
-            return None
+            return None, None
         ban = Ban(network, now + settings.duration, reason)
         self.add(ban)
-        return ban
+        return ban, offences.connection
 
     # --- what others decide
 

@@ -131,12 +131,14 @@ class _Builder:
         self._codes.whenUsed = lambda name, step: bulletin.tell("code", name, str(step))
 
         banned = self._banned
-        banned.whenEarned = lambda host, points, reason: bulletin.tell(
-            "points", host, str(points), reason
+        banned.whenEarned = lambda host, points, reason, isTold: bulletin.tell(
+            "points", host, str(points), reason, "told" if isTold else ""
         )
         bulletin.listen(
             "points",
-            lambda host, points, reason: banned.earnedElsewhere(host, float(points), reason),
+            lambda host, points, reason, told: banned.earnedElsewhere(
+                host, float(points), reason, bool(told)
+            ),
         )
 
         def tellCounts() -> Deferred[None]:

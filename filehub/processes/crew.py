@@ -17,6 +17,7 @@ from filehub.processes.usage import SharedFigures
 from filehub.protocols.tftp.listening import openShared
 from filehub.state.tallytable import TallyTable
 from filehub.transfer.datagrams import ListeningSocket
+from filehub.transfer.lingering import Lingering
 
 
 class Crew:
@@ -92,6 +93,7 @@ class Crew:
     def sit(self, seat: int, reactor: Any) -> None:
         """This process has parted from the others, and this is its reactor."""
         self.seat = seat
+        Lingering.processes = self.size
         for counts in self._counts:
             counts.seat = seat
         for table in self._tables:

@@ -21,7 +21,7 @@ import select
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 #: Events that are served before the rest of the reactor has its turn.
 TURN: Final = 64
@@ -43,9 +43,11 @@ class Lingering(ABC):
     What the reactor reads in the place of those that are in the queue.
 
     @cvar PROMPT: seconds; an answer that takes longer is not worth waiting for.
+    @cvar processes: how many of the server share this machine's processors with the peers.
     """
 
     PROMPT: float
+    processes: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Lingering(ABC):
         #: Turns that are still to be made without lingering.
         self._discouraged = 0
         #: Have peers on this machine a processor of their own?
-        self._isAwake = len(os.sched_getaffinity(0)) > 1
+        self._isAwake = len(os.sched_getaffinity(0)) > self.processes
 
     def doRead(self) -> None:
         """Serve those that are ready, and those that are again at once."""

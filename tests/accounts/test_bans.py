@@ -56,6 +56,42 @@ class BansTests(SynchronousTestCase):
         self.assertEqual(list(self.bans), [])
         self.assertIsNone(self.offend(times=9))
 
+    def test_elsewhere(self) -> None:
+        """
+        With several processes a ban is told by the one in which it begins; by each that had
+        a part in it, if none of them knew of the others in time; and never by nobody.
+        """
+        self.assertEqual(self.inThree(isLate=False), [1])
+        self.assertEqual(self.inThree(isLate=True), [0, 1])
+
+    def inThree(self, *, isLate: bool) -> list[int]:
+        """The first of three processes counts two points, the second one; who tells of it?"""
+        processes = [self.newBans(limit=3) for _ in range(3)]
+        news: list[tuple[int, tuple[str, float, str, bool]]] = []
+        written: list[int] = []
+        for number, each in enumerate(processes):
+            each._sink = Events()
+            each.whenEarned = lambda *words, n=number: news.append((n, words))
+            each.onChange = lambda network, ban, n=number: written.append(n)
+
+        def deliver() -> None:
+            while news:
+                origin, words = news.pop(0)
+                for number, each in enumerate(processes):
+                    if number != origin:
+                        each.earnedElsewhere(*words)
+
+        for number in (0, 0, 1):
+            processes[number].count(connection(HOST), 1, "wrong password")
+            if not isLate:
+                deliver()
+        deliver()
+        for each in processes:
+            self.assertEqual(each.refusalFor(HOST), "address is banned")
+        told = [n for n, each in enumerate(processes) if each._sink.seen]  # type: ignore[union-attr]
+        self.assertEqual(sorted(written), told)
+        return told
+
     def test_window(self) -> None:
         """Only what was lately counts."""
         self.offend(times=5)

@@ -210,4 +210,5 @@ class BanTests(WorkersTestCase):
             session.expect(530, "PASS wrong")
         until(lambda: self.site.daemon.log().count("LoginRefused") == 3, "all are counted")
         until(lambda: not any(self.isAdmitted() for _ in range(10)), "nobody gets in")
-        self.assertEqual(self.site.daemon.log().count("AddressBanned"), 1)
+        # By both, if each did not know of the other in time.
+        self.assertIn(self.site.daemon.log().count("AddressBanned"), (1, 2))

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from filehub.errors import ConfigurationError
 from filehub.processes.crew import Crew
 from filehub.protocols.tftp.listening import openShared
+from filehub.transfer.lingering import Lingering
 
 
 class DatagramTests(SynchronousTestCase):
@@ -25,7 +26,10 @@ class DatagramTests(SynchronousTestCase):
         for each in sockets:
             self.addCleanup(each.close)
         self.assertEqual(len({each.address for each in sockets}), 1)
+        self.patch(Lingering, "processes", 1)
         crew.sit(1, None)
+        # Peers have no processor left where each of these takes one.
+        self.assertEqual(Lingering.processes, 2)
         datagram = None
         for _ in range(200):
             # The kernel chooses by the client's port.

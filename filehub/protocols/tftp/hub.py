@@ -12,7 +12,6 @@ takes longer to send it.
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from collections.abc import Callable
@@ -90,7 +89,7 @@ class Hub(Lingering):
         self.patience = 0
         #: How much of it there is when lingering; where the peer needs the same
         #: processor it could not send while we look.
-        self._patience = _PATIENCE if len(os.sched_getaffinity(0)) > 1 else 0
+        self._patience = _PATIENCE if self._isAwake else 0
         #: How often it is still to be denied.
         self._impatient = 0
         reactor.addReader(self)
