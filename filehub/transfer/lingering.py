@@ -96,6 +96,8 @@ class Lingering(ABC):
                 return
             self._servePrompt(events)
             served = seconds()
+        if self._isAwake and self._descriptors:
+            self._stayAwake()
 
     def _next(self, served: float) -> Events:
         """
@@ -112,6 +114,9 @@ class Lingering(ABC):
                 break
             events = poll(0, TURN)
         return events
+
+    def _stayAwake(self) -> None:
+        """Peers are prompt still, but others have to have their turn now."""
 
     def _servePrompt(self, events: Events) -> None:
         """The same as L{_serve}, of those that were worth waiting for."""

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IHalfCloseableDescriptor,
     IReactorFDSet,
     IReadDescriptor,
@@ -67,6 +68,8 @@ class Turns(Lingering):
         #: What each is watched for.
         self._wanted: dict[int, int] = {}
         self._isLeaving = False
+        #: The next look, if the reactor is not to go to sleep.
+        self._again: IDelayedCall | None = None
         self._open()
 
     # --- what the connections call
@@ -187,6 +190,15 @@ class Turns(Lingering):
             self.forget(descriptor)
             descriptor.connectionLost(reason)
 
+    def _stayAwake(self) -> None:
+        """Go on when the others have had their turn, which is at once if there are none."""
+        if self._again is None:
+            self._again = self.callLater(0, self._goOn)
+
+    def _goOn(self) -> None:
+        self._again = None
+        self.doRead()
+
     def connectionLost(self, reason: Any) -> None:
         """The reactor ends, and so do they all."""
         for each in self.removeAll():
@@ -207,6 +219,9 @@ class Turns(Lingering):
         self._reactor.addReader(self)
 
     def _close(self) -> None:
+        again, self._again = self._again, None
+        if again is not None:
+            again.cancel()
         if not self._queue.closed:
             self._reactor.removeReader(self)
             self._queue.close()

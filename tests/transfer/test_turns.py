@@ -106,6 +106,35 @@ class TurnsTests(SynchronousTestCase):
         self.turns.doRead()
         self.assertEqual(len(protocol.said), 10)
 
+    def test_staysAwake(self) -> None:
+        """
+        As long as somebody answers promptly the reactor does not go to sleep, and others
+        have their turn all the time; it ends with him, and with the queue.
+        """
+        now = [0.0]
+        self.turns._isAwake = True
+        self.turns._seconds = lambda: now[0]
+        self.turns._processorSeconds = lambda: 0.0
+        protocol, _, client = self.open()
+
+        def answer(data: bytes) -> None:
+            now[0] += 0.00015
+            if len(protocol.said) < 30:
+                client.send(b"more")
+
+        protocol.answer = answer
+        client.send(b"first")
+        self.turns.doRead()
+        self.turns.doRead()
+        heard = [len(protocol.said)]
+        while self.reactor.getDelayedCalls():
+            self.reactor.advance(0)
+            heard.append(len(protocol.said))
+        self.assertEqual(heard, [9, 30])
+        self.turns._stayAwake()
+        self.turns._close()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_end(self) -> None:
         """The end of what a client says is the end of the connection."""
         protocol, transport, client = self.open()
