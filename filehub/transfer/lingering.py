@@ -29,7 +29,7 @@ TURN: Final = 64
 _LINGER: Final = 0.001
 #: How often it looks for one answer at the most, if the clock stands still.
 _LOOKS: Final = 2_000
-#: Turns without lingering after an answer that was not prompt.
+#: Turns without lingering after answers that were not prompt, again and again.
 DISCOURAGED: Final = 100
 #: Processor seconds that a turn of the reactor takes when nobody else is served.
 _IDLE_TURN: Final = 0.00004
@@ -43,10 +43,13 @@ class Lingering(ABC):
     What the reactor reads in the place of those that are in the queue.
 
     @cvar PROMPT: seconds; an answer that takes longer is not worth waiting for.
+    @cvar FIRST: turns without lingering after the first such answer; then twice as many,
+        and so on.
     @cvar processes: how many of the server share this machine's processors with the peers.
     """
 
     PROMPT: float
+    FIRST: ClassVar[int] = DISCOURAGED
     processes: ClassVar[int] = 1
 
     def __init__(
@@ -67,6 +70,8 @@ class Lingering(ABC):
         self._used = -math.inf
         #: Turns that are still to be made without lingering.
         self._discouraged = 0
+        #: How many there will be next time.
+        self._caution = self.FIRST
         #: Have peers on this machine a processor of their own?
         self._isAwake = len(os.sched_getaffinity(0)) > self.processes
 
@@ -91,9 +96,11 @@ class Lingering(ABC):
         while self._descriptors and served < end:
             events = self._next(served)
             if not events or seconds() - served > self.PROMPT:
-                self._discouraged = DISCOURAGED
+                self._discouraged = self._caution
+                self._caution = min(2 * self._caution, DISCOURAGED)
                 self._serve(events)
                 return
+            self._caution = self.FIRST
             self._servePrompt(events)
             served = seconds()
         if self._isAwake and self._descriptors:

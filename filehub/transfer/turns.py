@@ -54,6 +54,8 @@ class Turns(Lingering):
 
     #: Who works on files needs longer for an answer than who acknowledges a block.
     PROMPT = 0.0003
+    #: People and programs stop now and then, and go on.
+    FIRST = 1
 
     def __init__(
         self,

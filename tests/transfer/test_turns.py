@@ -135,6 +135,27 @@ class TurnsTests(SynchronousTestCase):
         self.turns._close()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_caution(self) -> None:
+        """The longer nobody answers promptly the rarer that is waited for; one who does counts."""
+        self.turns._processorSeconds = lambda: 0.0
+        protocol, _, client = self.open()
+        waits: list[int] = []
+
+        def look() -> None:
+            before = self.turns._discouraged
+            self.turns.doRead()
+            if self.turns._discouraged > before:
+                waits.append(self.turns._discouraged)
+
+        while len(waits) < 9:
+            look()
+        self.assertEqual(waits, [1, 2, 4, 8, 16, 32, 64, 100, 100])
+        protocol.answer = lambda data: client.send(b"more") if len(protocol.said) < 3 else None
+        self.turns._discouraged = 0
+        client.send(b"more")
+        look()
+        self.assertEqual((len(protocol.said), waits[-1]), (3, 1))
+
     def test_end(self) -> None:
         """The end of what a client says is the end of the connection."""
         protocol, transport, client = self.open()
