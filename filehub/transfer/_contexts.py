@@ -19,6 +19,7 @@ whose tickets those are for long.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import Final
@@ -33,6 +34,8 @@ _SHARING: Final = 64
 #: Session tickets after a handshake.  A client has one data connection at a time, and gets
 #: another with that.
 _TICKETS: Final = 1
+#: Bytes that nobody has twice; OpenSSL takes up to 32.
+_IDENTITY: Final = 16
 
 
 class Sharing:
@@ -59,7 +62,8 @@ class Sharing:
     def join(self) -> bytes:
         """One more control session; returns what tells its connections from others."""
         self._sessions += 1
-        return self._sessions.to_bytes(4)
+        # No number: processes that parted after a context was made would count alike.
+        return os.urandom(_IDENTITY)
 
     def connection(self, identity: bytes) -> SSL.Connection:
         """The server's end of a connection, over memory, of who joined as this."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import ssl
 from datetime import timedelta
@@ -39,6 +40,13 @@ class SharingTests(SynchronousTestCase):
         found = [contextOf(TLSSession(self.store)) for _ in range(7)]
         numbers = [found.index(each) for each in found]
         self.assertEqual(numbers, [0, 0, 0, 3, 3, 3, 6])
+
+    def test_parted(self) -> None:
+        """Processes that part after a context was made do not mistake each other's sessions."""
+        TLSSession(self.store)
+        (shared,) = _contexts._joined[self.store.defaultContext].values()
+        here, there = copy.copy(shared), copy.copy(shared)
+        self.assertEqual(len({each.join() for each in (here, there) for _ in range(50)}), 100)
 
     def test_notResumable(self) -> None:
         """Where nothing is to be resumed, the context is another."""
