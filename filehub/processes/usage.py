@@ -8,7 +8,6 @@ it, and is held for some additions at a time.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from filehub.errors import StorageUnavailable
 from filehub.paths import VirtualPath
 from filehub.processes.board import Board, SharedCounts
 from filehub.state.figures import COUNTING, DOUBTFUL, NBYTES, NFILES, PER_SEAT, SEATS
+from filehub.state.locking import KernelLock
 
 #: Directories with a quota, at the most.
 ROWS: Final = 1 << 14
@@ -27,19 +27,6 @@ ROWS: Final = 1 << 14
 _HEAD: Final = 1
 _KEY: Final = 2
 _MANY: Final = 1 << 30
-
-
-class _Lock(AbstractContextManager[None]):
-    """Of the kernel, so that it ends with who has it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def __enter__(self) -> None:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
 
 class SharedFigures:
@@ -62,7 +49,7 @@ class SharedFigures:
         os.ftruncate(self._descriptor, length)
         self._memory = mmap.mmap(self._descriptor, length)
         self._words = memoryview(self._memory).cast("q")
-        self._lock = _Lock(self._descriptor)
+        self._lock = KernelLock(self._descriptor)
         self._names = SharedCounts(board, "changing")
         self._within = SharedCounts(board, "changing within")
         self._moving = SharedCounts(board, "moving")

@@ -40,6 +40,7 @@ from filehub.state.tallytable import (
     PERIOD,
     USED,
     TallyTable,
+    clear,
 )
 from filehub.usage import ITransferMeter, Scope, TransferQuota, TransferState
 
@@ -90,8 +91,7 @@ class Tally:
     """
     What all transfers of one scope together have used.
 
-    @ivar begin: when the period began, seconds since the epoch.
-    @ivar end: when it ends.
+    @ivar end: when the period ends, seconds since the epoch.
     @ivar used: bytes uploaded, downloaded, files uploaded, downloaded.
     @ivar asked: what is to be written down.
     @ivar booked: what is.
@@ -103,7 +103,6 @@ class Tally:
         "_own",
         "_row",
         "asked",
-        "begin",
         "booked",
         "dirty",
         "end",
@@ -142,12 +141,13 @@ class Tally:
             self._see()
 
     def _see(self) -> None:
-        self.begin = self._row[BEGIN]
         self.end = self.period.endOf(self.begin)
 
-    def isAt(self, begin: int) -> bool:
-        """Is it still counting what was moved since then?"""
-        return bool(self._row[BEGIN] == begin)
+    @property
+    def begin(self) -> int:
+        """When the period began, seconds since the epoch; whoever has begun it."""
+        begin: int = self._row[BEGIN]
+        return begin
 
     def take(self, figures: Sequence[int]) -> None:
         """So much of what is asked for now is written down."""
@@ -170,8 +170,7 @@ class Tally:
         """Nothing was used."""
         row = self._row
         row[PERIOD], row[BEGIN] = NUMBERS[self.period], self.period.beginOf(now)
-        for at in range(USED, HELD):
-            row[at] = 0
+        clear(row)
         self._see()
 
     def turn(self, now: float) -> None:

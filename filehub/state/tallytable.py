@@ -12,7 +12,6 @@ them is set aside before it is used: a full disk must be an error, and not a sig
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -22,6 +21,7 @@ from typing import Final
 
 from filehub.errors import StorageUnavailable
 from filehub.state.database import asBytes
+from filehub.state.locking import KernelLock
 from filehub.usage import Scope
 
 # The places of the numbers in a row.
@@ -52,19 +52,6 @@ _FORM: Final = 0x46485451_00000001
 
 Key = tuple[int, int]
 Row = memoryview
-
-
-class _Lock(AbstractContextManager[None]):
-    """Of the kernel, so that it ends with who has it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def __enter__(self) -> None:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
 
 class TallyTable:
@@ -113,7 +100,7 @@ class TallyTable:
         except OSError as error:
             raise self._failed(error) from None
         if self._seats > 1:
-            self.together = _Lock(self._descriptor)
+            self.together = KernelLock(self._descriptor)
         words = self._words
         words[_SEATS] = self._seats
         words[_BOOT], words[_BOOT + 1] = _boot()
@@ -140,8 +127,11 @@ class TallyTable:
                 raise self._failed(error) from None
 
     def close(self) -> None:
-        """Nothing may follow.  Idempotent."""
+        """Nothing may follow but another L{open}.  Idempotent."""
         self._rows.clear()
+        self._room = self._known = 0
+        # Whoever ends later than that still has its rows, and changes the file.
+        self.together = nullcontext()
         self._words = memoryview(b"").cast("q")
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
@@ -190,14 +180,10 @@ class TallyTable:
 
     def _reserve(self, rows: int) -> None:
         if rows > self._room:
-            first = 0 if not self._room else 8 * (_HEAD + self._room * self._size)
-            self._room = min(ROWS, -(-rows // _CHUNK) * _CHUNK)
-            end = 8 * (_HEAD + self._room * self._size)
-            try:
-                os.posix_fallocate(self._descriptor, first, end - first)
-            except OSError:
-                self._room = rows - 1
-                raise
+            room = min(ROWS, -(-rows // _CHUNK) * _CHUNK)
+            first = 8 * (_HEAD + self._room * self._size) if self._room else 0
+            os.posix_fallocate(self._descriptor, first, 8 * (_HEAD + room * self._size) - first)
+            self._room = room
 
     def lost(self, seat: int) -> None:
         """The process that sat there is gone, and what it held is free again."""
@@ -206,6 +192,12 @@ class TallyTable:
             self._learn()
             for row in self._rows.values():
                 row[at] = row[at + 1] = 0
+
+
+def clear(row: Row[int]) -> None:
+    """Nothing was used; what is held is held."""
+    for at in range(USED, HELD):
+        row[at] = 0
 
 
 def leftBehind(path: Path | None) -> dict[Key, list[int]]:
@@ -264,6 +256,7 @@ __all__ = [
     "PER_SEAT",
     "USED",
     "TallyTable",
+    "clear",
     "keyOf",
     "leftBehind",
 ]

@@ -26,10 +26,10 @@ from filehub.state.tallytable import (
     ASKED,
     BEGIN,
     BOOKED,
-    HELD,
     PERIOD,
     USED,
     TallyTable,
+    clear,
     keyOf,
     leftBehind,
 )
@@ -145,6 +145,7 @@ class TransferLedger:
         """
         now, left = self.now(), leftBehind(self._table.path)
         self._table.open()
+        self._tallies.clear()
         for row in self._records.load():
             if row.period.endOf(row.begin) <= now:
                 self._forgotten.add(row.scope)
@@ -263,9 +264,7 @@ class TransferLedger:
         """Nothing was used in this period."""
         tally = self._tallies.get(scope)
         with self.together:
-            words = self._table.row(scope)
-            for at in range(USED, HELD):
-                words[at] = 0
+            clear(self._table.row(scope))
         if tally is not None:
             tally.dirty = tally.moving = True
             self.changed([tally], book=False)
@@ -349,7 +348,7 @@ class TransferLedger:
         self._said = False
         with self.together:
             for tally, begin, asked in snapshots:
-                if tally.isAt(begin):
+                if tally.begin == begin:
                     tally.take(asked)
 
     def _notWritten(self, failure: Failure, tallies: Iterable[Tally]) -> None:
@@ -407,6 +406,7 @@ class TransferLedger:
                 tally.rest()
         await self._writeDown(list(self._touched))
         self._touched = {}
+        self._table.close()
 
 
 def _figures(values: list[int]) -> Figures:

@@ -22,6 +22,7 @@ from tests.integration.harness import (
     hashPassword,
     until,
 )
+from tests.integration.rawftp import drain
 from tests.integration.rawrfc913 import RawRFC913
 from tests.integration.test_workers import WorkersTestCase
 
@@ -67,11 +68,24 @@ class AccountsTests(WorkersTestCase):
         payload = content(200_000)
         (self.work / "file").write_bytes(payload)
         context = ssl.create_default_context(cafile=str(self.site.folder / "server.pem"))
-        for session in self.spread():
+        sessions = self.spread()
+        for session in sessions:
             session.secure(context)
             session.login()
             for _ in range(3):
                 self.assertSameContent(session.retrieve(f"RETR {self.virtual}/file"), payload)
+        for session, other in (sessions, sessions[::-1]):
+            # Each is the first with TLS in its process.
+            assert isinstance(other.control, ssl.SSLSocket)
+            received = b""
+            with session.passive() as plain, contextlib.suppress(OSError):
+                session.expect(150, f"RETR {self.virtual}/file")
+                data = context.wrap_socket(
+                    plain, server_hostname="files.test", session=other.control.session
+                )
+                received = drain(data)
+            self.assertIn(session.final().code, (425, 522))
+            self.assertNotIn(payload[:100], received)
 
     def test_added(self) -> None:
         """A user who is added gets into all of them; what he brings along holds over all."""

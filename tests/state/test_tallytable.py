@@ -72,6 +72,17 @@ class CrashTests(TableCase):
             self.assertEqual(self.used(), (100 * MIB, 3, 1, 1))
         self.assertEqual(self.flushWarnings(), [])
 
+    def test_again(self) -> None:
+        """A server that is stopped and started again goes on, and late ends hurt nobody."""
+        late = self.meter("upload")
+        late.begin(10)
+        self.move()
+        now(self.ledger.stop())
+        late.end()
+        self.ledger.load()
+        self.assertEqual(self.used(), (100 * MIB, 3, 1, 1))
+        self.ledger._table.close()
+
     def test_anotherStart(self) -> None:
         """After a start of the machine what is booked counts: less may have got to the disk."""
         self.move()
