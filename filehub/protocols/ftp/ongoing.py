@@ -7,6 +7,7 @@ told and what the log says all follow from it, in L{conclude} and nowhere else.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from twisted.internet.defer import CancelledError
@@ -215,7 +216,8 @@ async def conclude(
         # The client has closed its end, and goes on while we do the same with ours.
         session.send(done)
         isTold = True
-        await stream.finish()
+        with suppress(PeerGone):
+            await stream.finish()
     if source is not None:
         with _log.failuresHandled("a file could not be closed properly"):
             await source.close()

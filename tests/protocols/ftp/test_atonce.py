@@ -154,6 +154,19 @@ class StoreAtOnceTests(SynchronousTestCase):
         stream.receive(b"content", b"")
         self.assertEqual(seen, [(["stored"], b"226 Transfer complete.\r\n")])
 
+    def test_goneAfterwards(self) -> None:
+        """What becomes of the connection when the file is there changes nothing any more."""
+        stream = self.begin()
+
+        async def finish() -> None:
+            raise PeerGone
+
+        stream.finish = finish  # type: ignore[method-assign]
+        stream.receive(b"content", b"")
+        self.assertEqual(self.client.take(), b"226 Transfer complete.\r\n")
+        self.assertEqual(self.outcome(), (Outcome.COMPLETED, 7))
+        self.assertEqual(self.client.code("NOOP"), 200)
+
     def test_notAtOnce(self) -> None:
         """Storage that has become slow gets the same in the usual way."""
         self.target.prompt = False
