@@ -75,6 +75,10 @@ class Lingering(ABC):
         #: Have peers on this machine a processor of their own?
         self._isAwake = len(os.sched_getaffinity(0)) > self.processes
 
+    def fileno(self) -> int:
+        """The queue's own descriptor."""
+        return -1 if self._queue.closed else self._queue.fileno()
+
     def doRead(self) -> None:
         """Serve those that are ready, and those that are again at once."""
         events = self._queue.poll(0, TURN)

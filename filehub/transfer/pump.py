@@ -52,6 +52,29 @@ _SMALL: Final = 64 * 1024
 _DETOUR: Final = 4 * 1024 * 1024
 
 
+class _Ending:
+    """
+    The end of a transfer, however it comes: nobody watches any more, what was set aside
+    and not used is given back, and a peer that was given up has stalled.
+    """
+
+    __slots__ = ("_allowed", "_progress")
+
+    def __init__(self, progress: Progress, allowed: Allowance | None = None) -> None:
+        self._progress = progress
+        self._allowed = allowed
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._progress.end()
+        if self._allowed is not None:
+            self._allowed.giveBack()
+        if isinstance(error, PeerGone) and self._progress.stalled:
+            raise Stalled from None
+
+
 async def send(
     source: IReadHandle,
     stream: ByteStream,
@@ -77,7 +100,7 @@ async def send(
     if progress is None:
         progress = Progress()
     allowed = allowance(limiter)
-    try:
+    with _Ending(progress, allowed):
         if allowed is not None:
             allowed.begin(length)
         if encoder is None and length > _SENDFILE_FROM and _isDirect(stream, allowed):
@@ -89,14 +112,6 @@ async def send(
                     )
         await _sendCopying(source, stream, offset, offset + length, encoder, allowed, progress)
         return TransferReport(progress.nbytes, "copy")
-    except PeerGone:
-        if progress.stalled:
-            raise Stalled from None
-        raise
-    finally:
-        progress.end()
-        if allowed is not None:
-            allowed.giveBack()
 
 
 async def receive(
@@ -129,7 +144,7 @@ async def receive(
         progress = Progress()
     allowed = allowance(limiter)
     position: int = target.position
-    try:
+    with _Ending(progress, allowed):
         if allowed is not None:
             allowed.begin(length or 0)
         if begun:
@@ -146,14 +161,6 @@ async def receive(
         else:
             await _copyIn(stream, target, position, length, None, decoder, allowed, progress)
         return TransferReport(progress.nbytes, "copy")
-    except PeerGone:
-        if progress.stalled:
-            raise Stalled from None
-        raise
-    finally:
-        progress.end()
-        if allowed is not None:
-            allowed.giveBack()
 
 
 async def gather(stream: SocketStream, pieces: list[bytes], progress: Progress) -> bool:
@@ -165,14 +172,8 @@ async def gather(stream: SocketStream, pieces: list[bytes], progress: Progress) 
     @return: is that all?  Else L{receive} goes on.
     @raise PeerGone: as L{receive}, and L{Stalled}.
     """
-    try:
+    with _Ending(progress):
         return await stream.gather(_SMALL, pieces, progress)
-    except PeerGone:
-        if progress.stalled:
-            raise Stalled from None
-        raise
-    finally:
-        progress.end()
 
 
 async def sendChunks(
@@ -192,19 +193,11 @@ async def sendChunks(
         progress = Progress()
     allowed = allowance(ratesOf(limiter))
     outgoing = Outgoing(stream, encoder, allowed, progress)
-    try:
+    with _Ending(progress, allowed):
         async for chunk in chunks:
             await outgoing.put(chunk)
         await outgoing.end()
         return TransferReport(progress.nbytes, "copy")
-    except PeerGone:
-        if progress.stalled:
-            raise Stalled from None
-        raise
-    finally:
-        progress.end()
-        if allowed is not None:
-            allowed.giveBack()
 
 
 def _isDirect(stream: ByteStream, allowed: Allowance | None) -> bool:

@@ -145,10 +145,6 @@ class Turns(Lingering):
 
     # --- what the reactor calls
 
-    def fileno(self) -> int:
-        """The queue's own descriptor."""
-        return -1 if self._queue.closed else self._queue.fileno()
-
     def logPrefix(self) -> str:
         """See L{twisted.internet.interfaces.ILoggingContext}."""
         return "FileHub"
@@ -183,6 +179,13 @@ class Turns(Lingering):
         return (CONNECTION_DONE if self._wanted[number] & _READ else CONNECTION_LOST), True
 
     def _lose(self, descriptor: Any, why: Exception, isRead: bool) -> None:
+        try:
+            self._tell(descriptor, why, isRead)
+        except Exception:
+            # Ours; the others must not pay for it.
+            _log.failure("the end of a connection failed")
+
+    def _tell(self, descriptor: Any, why: Exception, isRead: bool) -> None:
         reason = _USUAL.get(type(why)) or Failure(why)  # type: ignore[no-untyped-call]
         isHalf = isRead and isinstance(why, ConnectionDone)
         if isHalf and IHalfCloseableDescriptor.providedBy(descriptor):

@@ -85,6 +85,22 @@ class TurnsTests(SynchronousTestCase):
         self.turns.doRead()
         self.assertEqual([each[0].said for each in opened], [[b"hello"], [b"hello"], []])
 
+    def test_oneFails(self) -> None:
+        """A mistake of ours in the end of one connection costs no other one anything."""
+        first, second = self.open(), self.open()
+
+        def fail(reason: Any) -> None:
+            raise ZeroDivisionError
+
+        first[0].connectionLost = fail
+        first[2].close()
+        second[2].send(b"hello")
+        self.turns.doRead()
+        self.turns.doRead()
+        self.assertEqual(second[0].said, [b"hello"])
+        self.assertEqual(self.turns.getReaders(), [second[1]])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_lingering(self) -> None:
         """Who answers promptly is heard again and again in one turn, if nobody else has work."""
         now = [0.0]

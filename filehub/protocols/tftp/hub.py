@@ -128,10 +128,6 @@ class Hub(Lingering):
             self._writers.discard(number)
             self._queue.modify(number, select.EPOLLIN)
 
-    def fileno(self) -> int:
-        """The queue's own descriptor."""
-        return -1 if self._queue.closed else self._queue.fileno()
-
     def logPrefix(self) -> str:
         """See L{twisted.internet.interfaces.ILoggingContext}."""
         return "TFTP"
