@@ -69,7 +69,6 @@ class Control(LineOnlyReceiver):
     @ivar registry: whose sessions these are.
     """
 
-    _log = Logger()
     transport: Any
     delimiter = b"\n"
     MAX_LENGTH = 4096
@@ -101,16 +100,16 @@ class Control(LineOnlyReceiver):
             question.get(each) for each in ("session", "account", "address")
         )
         network = None if address is None else ipaddress.ip_network(address)
-        gone = []
-        for slot in self.registry:
-            if (
-                (number is None or slot.connection.sessionId == number)
-                and (account is None or slot.account == account)
-                and (network is None or isWithin(slot.connection.peer.host, (network,)))
-            ):
-                gone.append(rowOf(slot, self.registry.clock.seconds()))
-                with self._log.failuresHandled("a session could not be ended"):
-                    slot.disconnect(reason)
+        found = [
+            slot
+            for slot in self.registry
+            if (number is None or slot.connection.sessionId == number)
+            and (account is None or slot.account == account)
+            and (network is None or isWithin(slot.connection.peer.host, (network,)))
+        ]
+        now = self.registry.clock.seconds()
+        gone = [rowOf(slot, now) for slot in found]
+        self.registry.disconnect(found, reason)
         return gone
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -446,18 +446,8 @@ class SessionRegistry:
             seconds = self.clock.seconds() - slot.since
             self._sink.emit(SessionEnded(slot.connection, account, reason, seconds))
 
-    def kick(self, sessionId: int, reason: str) -> bool:
-        """Ask one session to end; returns whether there is one of this number."""
-        slot = self._slots.get(sessionId)
-        if slot is None:
-            return False
-        slot.disconnect(reason)
-        return True
-
-    def disconnectAll(self, reason: str) -> None:
-        """Ask every session to end."""
-        for slot in self:
-            try:
+    def disconnect(self, slots: Iterable[SessionSlot], reason: str) -> None:
+        """Ask these sessions to end, or all: those of the registry itself."""
+        for slot in slots:
+            with self._log.failuresHandled("a session could not be ended"):
                 slot.disconnect(reason)
-            except Exception:
-                self._log.failure("a session could not be ended")

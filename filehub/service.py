@@ -216,7 +216,7 @@ class FileHubService(MultiService):
 
     async def _stop(self) -> None:
         stopping = super().stopService()  # type: ignore[no-untyped-call]
-        self._registry.disconnectAll("server is shutting down")
+        self._registry.disconnect(self._registry, "server is shutting down")
         limit = self._reactor.seconds() + DRAIN
         while len(self._registry) and self._reactor.seconds() < limit:
             waiting: Deferred[None] = Deferred()

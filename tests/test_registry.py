@@ -74,13 +74,13 @@ class RegistryTests(SynchronousTestCase):
         )
         self.assertEqual(len(self.registry), 0)
 
-    def test_kick(self) -> None:
+    def test_disconnect(self) -> None:
         """One session is asked to end, the others are left alone; nobody is no mistake."""
         self.admit()
         slot = self.admit()
-        self.assertTrue(self.registry.kick(slot.connection.sessionId, "by the operator"))
+        self.registry.disconnect([slot], "by the operator")
         self.assertEqual(self.ended, ["by the operator"])
-        self.assertFalse(self.registry.kick(99, "by the operator"))
+        self.registry.disconnect([], "by the operator")
         self.assertEqual((len(self.ended), len(self.registry)), (1, 2))
 
     def test_connection(self) -> None:
@@ -210,7 +210,7 @@ class RegistryTests(SynchronousTestCase):
             (self.registry._slots, self.registry._groups, self.registry._users), ({}, {}, {})
         )
 
-    def test_disconnectAll(self) -> None:
+    def test_disconnectedAll(self) -> None:
         """Everybody is asked to go, though some leave at once and one has a defect."""
         slots: list[Any] = []
 
@@ -228,7 +228,7 @@ class RegistryTests(SynchronousTestCase):
                     disconnect=disconnect,
                 )
             )  # fmt: skip
-        self.registry.disconnectAll("server is shutting down")
+        self.registry.disconnect(self.registry, "server is shutting down")
         self.assertEqual(self.ended, ["server is shutting down"] * 2)
         self.assertEqual(len(self.registry), 2)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
