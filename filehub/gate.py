@@ -6,7 +6,7 @@ Theory of operation
 
 Twisted's port takes as many connections in a turn of the reactor as there are, and makes a
 transport and a protocol of each.  Whoever connects ten thousand times would have all the
-time of those who are there.  So a port is read here instead, by public means: a few
+time of those who are there.  So a port is read here instead: a few
 connections in a turn, and of each the factory is asked first, by its address alone.  Who
 is turned away costs an accept and a close, and a few words where they are of use; those
 who come in get what the port would have given them, in a form that costs less: L{Incoming}

@@ -11,8 +11,6 @@ A file with a mistake in it changes nothing.
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +36,7 @@ from filehub.config.loading import LoadedConfiguration, loadConfiguration
 from filehub.config.quotas import UsageService, countsAnything
 from filehub.config.schema import Configuration
 from filehub.errors import ConfigurationError
+from filehub.hangups import HangUps
 from filehub.limiting import RateBook, SessionLimits
 from filehub.protocols.tftp.server import TFTPService
 from filehub.registry import SessionRegistry
@@ -174,7 +173,6 @@ class ReloadingService(Service):
         *,
         load: Callable[[Path], LoadedConfiguration] = loadConfiguration,
     ) -> None:
-        self._reactor = reactor
         self._path = path
         self._reloadable = reloadable
         self._load = load
@@ -182,40 +180,29 @@ class ReloadingService(Service):
         self._known = self._seen
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
-        self._before: Any = None
+        self._hangUps = HangUps(reactor, self.reload)
 
     def privilegedStartService(self) -> None:
-        """Whoever sends SIGHUP as soon as there is a port means this, not the end."""
+        """See L{HangUps}."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
-        self._listen()
+        self._hangUps.listen()
 
     def startService(self) -> None:
         """Look from now on."""
         super().startService()  # type: ignore[no-untyped-call]
         self._loop.start(INTERVAL, now=False)
-        self._listen()
+        self._hangUps.listen()
         # A worker that takes another's place is a copy of the process that watches, which
         # knows the file as it was when the server began.
         if self._state() not in (None, self._known):
             self.reload()
-
-    def _listen(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            before = signal.signal(signal.SIGHUP, self._signalled)
-            if self._before is None:
-                self._before = before
 
     def stopService(self) -> None:
         """Look no more."""
         super().stopService()  # type: ignore[no-untyped-call]
         if self._loop.running:
             self._loop.stop()
-        if self._before is not None:
-            signal.signal(signal.SIGHUP, self._before)
-            self._before = None
-
-    def _signalled(self, *_: object) -> None:
-        self._reactor.callFromThread(self.reload)
+        self._hangUps.stop()
 
     def _state(self) -> tuple[int, int, int] | None:
         try:

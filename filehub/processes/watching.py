@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
@@ -25,6 +24,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from filehub.errors import ConfigurationError
+from filehub.hangups import HangUps
 from filehub.processes.bulletin import Channel
 from filehub.processes.crew import Crew
 from filehub.processes.parting import freshReactor, part, run
@@ -260,12 +260,12 @@ class WorkersService(FileHubService):
         self._watcher = Watcher(reactor, crew, self._serve)
         self._crew = crew
         self._report = report
-        self._before: Any = None
+        self._hangUps = HangUps(reactor, lambda: self._watcher.signal(signal.SIGHUP))
 
     def privilegedStartService(self) -> None:
         """Bind all ports."""
         super().privilegedStartService()
-        self._listen()
+        self._hangUps.listen()
 
     def startService(self) -> None:
         """Let workers serve, when the reactor runs."""
@@ -281,17 +281,8 @@ class WorkersService(FileHubService):
         Service.startService(self)  # type: ignore[no-untyped-call]
         if self.whenListening is not None:
             self.whenListening()
-        self._listen()
+        self._hangUps.listen()
         self._watcher.reactor.callWhenRunning(self._watcher.begin)
-
-    def _listen(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            before = signal.signal(signal.SIGHUP, self._signalled)
-            if self._before is None:
-                self._before = before
-
-    def _signalled(self, *_: object) -> None:
-        self._watcher.reactor.callFromThread(self._watcher.signal, signal.SIGHUP)
 
     def _serve(self, _reactor: Any) -> None:
         """Serve, in a process of our own."""
@@ -306,9 +297,7 @@ class WorkersService(FileHubService):
         if self._crew.seat >= 0:
             return super().stopService()
         Service.stopService(self)  # type: ignore[no-untyped-call]
-        if self._before is not None:
-            signal.signal(signal.SIGHUP, self._before)
-            self._before = None
+        self._hangUps.stop()
         return self._watcher.end().addCallback(lambda _: self._closeAll())
 
     def _closeAll(self) -> None:

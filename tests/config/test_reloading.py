@@ -288,7 +288,7 @@ class FileTests(ReloadingCase):
         self.assertEqual(calls, [self.service.reload])
         self.assertTrue(calls[0]())
         self.service.stopService()
-        self.assertIsNot(signal.getsignal(signal.SIGHUP), self.service._signalled)
+        self.assertIsNot(signal.getsignal(signal.SIGHUP), self.service._hangUps._signalled)
         self.service.startService()
         self.assertNotEqual(before, signal.getsignal(signal.SIGHUP))
 
