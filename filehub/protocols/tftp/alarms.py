@@ -66,8 +66,12 @@ class Alarms:
 
         @param tick: how late the call may be, in seconds.
         """
-        self.next = due + tick
-        delay = max(0.0, self.next - self._clock.seconds())
+        moment = due + tick
+        if moment >= self.next:
+            # They are looked at soon enough, and who was first must not wait for more.
+            return
+        self.next = moment
+        delay = max(0.0, moment - self._clock.seconds())
         if self._call is None:
             self._call = self._clock.callLater(delay, self._look)
         else:

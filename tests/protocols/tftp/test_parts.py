@@ -176,6 +176,15 @@ class AlarmTests(SynchronousTestCase):
         self.clock.pump([0.1] * 7)
         self.assertEqual((len(early.rang), len(late.rang)), (1, 0))
 
+    def test_stream(self) -> None:
+        """However many others say that they are due a moment later, nobody waits for them."""
+        sleeper = self.sleeper(0.02)
+        for _ in range(100):
+            self.clock.advance(0.001)
+            self.sleeper(self.clock.seconds() + 0.02)
+        (rang,) = sleeper.rang
+        self.assertLess(rang, 0.0265)
+
     def test_failing(self) -> None:
         """One that fails does not keep the others from being called."""
 
