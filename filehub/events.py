@@ -154,6 +154,10 @@ class NameChanged(Event):
     target: VirtualPath | None = None
 
 
+#: What a protocol tells of itself, by name.
+Facts = tuple[tuple[str, str | int | float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class TransferEnded(Event):
     """
@@ -172,7 +176,7 @@ class TransferEnded(Event):
     nbytes: int
     seconds: float
     reason: str = ""
-    notes: tuple[tuple[str, str | int | float], ...] = ()
+    notes: Facts = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ One request from login to logout: the session, its port, its file.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.cred.error import LoginFailed
@@ -22,12 +23,12 @@ from filehub.logins import IAddressLogin, LoginPortal, discard
 from filehub.paths import ROOT, VirtualPath
 from filehub.protocols.tftp import replies, wire
 from filehub.protocols.tftp.groups import Groups
+from filehub.protocols.tftp.lockstep import Lockstep
 from filehub.protocols.tftp.names import Naming
-from filehub.protocols.tftp.options import Bounds, negotiate
+from filehub.protocols.tftp.options import Bounds, Terms, negotiate
 from filehub.protocols.tftp.ports import OwnPort, Port, SharedPort
 from filehub.protocols.tftp.receiver import Receiver
 from filehub.protocols.tftp.sender import Sender
-from filehub.protocols.tftp.session import Session
 from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.transfer.blocks import BlockReader, RateGate, TranslatedReader
 from filehub.transfer.blockwriter import BlockWriter
@@ -61,6 +62,15 @@ class House(Protocol):
         A way to send and receive.
 
         @raise LimitExceeded: there is no descriptor or no port left.
+        """
+
+    def openLockstep(
+        self, datagram: Datagram, owner: Exchange, content: bytes, terms: Terms
+    ) -> Lockstep:
+        """
+        A way to send a small file with a window of one, from a port of its own.
+
+        @raise LimitExceeded: as L{openPort}.
         """
 
     def reply(self, datagram: Datagram, packet: bytes) -> None:
@@ -107,7 +117,7 @@ class Exchange:
         self.request = request
         self.connection = connection
         self.started = house.clock.seconds()
-        self.port: Port | None = None
+        self.port: Port | Lockstep | None = None
         self._house = house
         self._slot = slot
         self._preparing: Deferred[object] | None = None
@@ -116,7 +126,6 @@ class Exchange:
         self._logout: Callable[[], object] | None = None
         self._close: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._gate: RateGate | None = None
-        self._moved: Callable[[], int] = _nothing
         self._reason = ""
         #: Nothing will be done any more; file, account and session may not be released yet.
         self._ended = False
@@ -153,14 +162,14 @@ class Exchange:
     def requestRepeated(self) -> None:
         """The client sent the same request again."""
         if self.port is not None:
-            self.port.tell(self.port.session.requestRepeated)
+            self.port.requestRepeated()
 
     def checkRate(self, now: float) -> None:
         """End a transfer that crawls: each of its ACKs resets the timers, for ever."""
         settings = self._house.settings
         age = now - self.started
         if self.port is not None and not self._ended and age > settings.rateGrace:
-            if self._moved() < settings.minimumRate * age:
+            if self.port.nbytes < settings.minimumRate * age:
                 self.port.session.fail(wire.ErrorCode.NOT_DEFINED, "too slow", Outcome.STALLED)
 
     def whenReleased(self) -> Deferred[None]:
@@ -182,8 +191,12 @@ class Exchange:
         """The session knows how the transfer ended."""
         self._reason = reason
         if self.port is not None and self._account is not None:
-            self._record(self.port.session, self._account, outcome)
+            self._record(self.port, self._account, outcome)
         self._end()
+
+    def gaveWay(self, port: OwnPort) -> None:
+        """See L{filehub.protocols.tftp.lockstep.Owner}."""
+        self.port = port
 
     def closed(self) -> None:
         """The port is given back."""
@@ -193,7 +206,8 @@ class Exchange:
 
     # --- before the session -----------------------------------------------------------
 
-    async def _prepare(self) -> Session:
+    async def _prepare(self) -> Callable[[], None]:
+        """What is to be called so that the first packet leaves."""
         house, slot, request = self._house, self._slot, self.request
         if house.addresses is not None:
             account: IFileAccount = await house.addresses.accountAt(self.connection)
@@ -217,7 +231,9 @@ class Exchange:
             raise PermissionDenied(path)
         return await self._upload(account, places)
 
-    async def _download(self, account: IFileAccount, places: Sequence[VirtualPath]) -> Session:
+    async def _download(
+        self, account: IFileAccount, places: Sequence[VirtualPath]
+    ) -> Callable[[], None]:
         house, request = self._house, self.request
         limiter = account.limits.download
         octet = request.mode is wire.Mode.OCTET
@@ -234,10 +250,9 @@ class Exchange:
                 self, self.started, request, self.datagram, bounds, account, self._path, handle
             )
             if seat is not None:
-                member = seat.session
-                self.port, self._close, self._moved = seat, seat.release, lambda: member.nbytes
+                self.port, self._close = seat, seat.release
                 house.listens(self)
-                return member
+                return partial(seat.run, seat.session)
         handle = await house.reads.join(handle, (account.name, self._path))
         self._close = handle.close
         gate = RateGate(house.clock, limiter)
@@ -250,22 +265,23 @@ class Exchange:
         reader = BlockReader(*way) if octet else TranslatedReader(*way, NetasciiEncoder())
         self._close = reader.close
         settings = house.settings.patient(account.limits.stall)
-        sender = Sender(port, reader, terms, settings, self.started)
-        self._moved = lambda: sender.nbytes
-        return sender
+        return partial(port.run, Sender(port, reader, terms, settings, self.started))
 
-    def _send(self, whole: bytes) -> Session:
+    def _send(self, whole: bytes) -> Callable[[], None]:
         """All of the file is here: nothing is read later, and nothing is open."""
         house = self._house
         bounds = house.boundsFor(self.datagram, write=False)
         terms = negotiate(self.request, bounds, len(whole))
+        if terms.window == 1 and not house.settings.singlePort:
+            lockstep = self.port = house.openLockstep(self.datagram, self, whole, terms)
+            return lockstep.begin
         port = self.port = house.openPort(self.datagram, self, terms.blksize)
         source = SmallFile(whole, terms.blksize)
-        sender = Sender(port, source, terms, house.settings, self.started)
-        self._moved = lambda: sender.nbytes
-        return sender
+        return partial(port.run, Sender(port, source, terms, house.settings, self.started))
 
-    async def _upload(self, account: IFileAccount, places: Sequence[VirtualPath]) -> Session:
+    async def _upload(
+        self, account: IFileAccount, places: Sequence[VirtualPath]
+    ) -> Callable[[], None]:
         house, request = self._house, self.request
         replace = house.settings.write == "overwrite"
         terms = negotiate(request, house.boundsFor(self.datagram, write=True), None)
@@ -291,15 +307,14 @@ class Exchange:
             None if request.mode is wire.Mode.OCTET else NetasciiDecoder(),
         )
         self._close = writer.close
-        self._moved = lambda: writer.nbytes
         settings = house.settings.patient(account.limits.stall)
         receiver = Receiver(port, writer, terms, settings, self.started)
-        return receiver
+        return partial(port.run, receiver)
 
-    def _prepared(self, session: Session) -> None:
+    def _prepared(self, run: Callable[[], None]) -> None:
         self._preparing = None
         if self.port is not None:
-            self.port.run(session)
+            run()
 
     def _notPrepared(self, error: Exception) -> None:
         self._preparing = None
@@ -325,8 +340,7 @@ class Exchange:
 
     # --- after it ---------------------------------------------------------------------
 
-    def _record(self, session: Session, account: IFileAccount, outcome: Outcome) -> None:
-        counts = session.counts
+    def _record(self, port: Port | Lockstep, account: IFileAccount, outcome: Outcome) -> None:
         self._house.emit(
             TransferEnded(
                 self.connection,
@@ -334,20 +348,10 @@ class Exchange:
                 Direction.UPLOAD if self.request.write else Direction.DOWNLOAD,
                 self._path,
                 outcome,
-                self._moved(),
+                port.nbytes,
                 self._house.clock.seconds() - self.started,
                 self._reason,
-                (
-                    ("blocks", session.blocks),
-                    ("blksize", session.terms.blksize),
-                    ("windowsize", session.terms.window),
-                    ("retransmits", counts.retransmits),
-                    ("rewinds", counts.rewinds),
-                    ("timeouts", counts.timeouts),
-                    ("duplicates", counts.duplicates),
-                    ("rtt_ms", round(session.roundTrip.smoothed * 1000, 3)),
-                    *session.notes,
-                ),
+                port.facts,
             )
         )
 
@@ -381,7 +385,3 @@ class Exchange:
     def _storageFailed(self, error: FileHubError) -> None:
         if self.port is not None:
             self.port.session.fail(replies.codeFor(error), replies.textFor(error))
-
-
-def _nothing() -> int:
-    return 0

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from filehub.events import Outcome
+from filehub.events import Facts, Outcome
 from filehub.protocols.tftp.alarms import Alarms
 from filehub.protocols.tftp.hub import Hub, Watcher
 from filehub.protocols.tftp.session import Buffer, Session
@@ -24,7 +24,7 @@ from filehub.transfer.datagrams import Datagram, ListeningSocket, PeerSocket
 from filehub.transfer.windows import Arrivals
 
 #: Enough for an ACK and for an ERROR.
-_ANSWER_SIZE = 600
+ANSWER_SIZE: Final = 600
 
 
 class Clock(Protocol):
@@ -63,6 +63,13 @@ class Port(ABC):
         self._alarms.add(self)
         self.tell(session.begin)
 
+    def goOn(self, session: Session) -> None:
+        """Deliver to this session from now on, which has begun elsewhere."""
+        self.session = session
+        self._proven = session.proven
+        self._alarms.add(self)
+        self._settle()
+
     def packetReceived(self, packet: bytes) -> None:
         """A datagram from the peer."""
         self.session.packetReceived(packet, self._seconds())
@@ -72,6 +79,20 @@ class Port(ABC):
         """Call a method of the session that wants to know the time."""
         what(self._seconds())
         self._settle()
+
+    def requestRepeated(self) -> None:
+        """The client sent the same request again."""
+        self.tell(self.session.requestRepeated)
+
+    @property
+    def nbytes(self) -> int:
+        """See L{filehub.protocols.tftp.session.Session.nbytes}."""
+        return self.session.nbytes
+
+    @property
+    def facts(self) -> Facts:
+        """See L{filehub.protocols.tftp.session.Session.facts}."""
+        return self.session.facts
 
     def resume(self) -> None:
         """Storage is ready again."""
@@ -136,7 +157,7 @@ class OwnPort(Port):
         self._hub = watcher if isinstance(watcher, Hub) else None
         self._socket = sock
         self._receive = sock.recv
-        self._size = _ANSWER_SIZE
+        self._size = ANSWER_SIZE
         #: Datagrams that are looked at in one turn.
         self._turn = 1
         #: Where whole windows are received.

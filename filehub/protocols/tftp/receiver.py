@@ -78,12 +78,19 @@ class Receiver(Session):
         self._whole = wire.HEADER_LENGTH + terms.blksize
         #: The last block is here; now it is the target's turn.
         self._complete = False
+        #: Octets by which it is shorter than the others.
+        self._lacking = 0
         self._published = False
 
     @property
     def blocks(self) -> int:
         """See L{Session.blocks}."""
         return self._expected - 1
+
+    @property
+    def nbytes(self) -> int:
+        """See L{Session.nbytes}."""
+        return (self._expected - 1) * self._blksize - self._lacking
 
     @property
     def wanted(self) -> int:  # type: ignore[override]
@@ -229,6 +236,7 @@ class Receiver(Session):
     def _ends(self, payload: bytes, now: float) -> None:
         """The last block."""
         self._advance(1, now)
+        self._lacking = self._blksize - len(payload)
         self._target.extend((payload,))
         if not self.over:
             self._complete = self.asked = True

@@ -36,6 +36,7 @@ from filehub.protocols.tftp.options import Terms
 from filehub.protocols.tftp.pacing import Pace
 from filehub.protocols.tftp.session import Buffer, Link, Session
 from filehub.protocols.tftp.settings import TFTPSettings
+from filehub.protocols.tftp.timing import RoundTrip
 
 #: Octets that are asked for at once; what is more than a window waits here.
 _BATCH: Final = 64 * 1024
@@ -126,6 +127,22 @@ class Sender(Session):
         return max(0, self.base - 1)
 
     # --- what happens ---------------------------------------------------------------
+
+    def goOn(self, block: int, sentAt: float, roundTrip: RoundTrip) -> None:
+        """
+        Instead of L{begin}: somebody else has sent this block, and all before it are
+        confirmed.
+
+        @param roundTrip: what was measured.
+        """
+        self.roundTrip = roundTrip
+        self.proven = block > self.base
+        self.base = self._next = self._highest = block
+        self._copies = 1
+        self._progress = sentAt
+        if block:
+            self._load(block, self._batch)
+        self._sent(1, sentAt)
 
     def begin(self, now: float) -> None:
         """Send the first packet: the OACK, or else block 1."""

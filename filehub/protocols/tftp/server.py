@@ -29,13 +29,15 @@ from filehub.protocols.tftp.gate import RequestGate, isLoopback
 from filehub.protocols.tftp.groups import Groups
 from filehub.protocols.tftp.hub import Hub
 from filehub.protocols.tftp.listening import openListener
+from filehub.protocols.tftp.lockstep import Lockstep
 from filehub.protocols.tftp.names import Naming
-from filehub.protocols.tftp.options import Bounds
+from filehub.protocols.tftp.options import Bounds, Terms
 from filehub.protocols.tftp.ports import OwnPort, PortOwner, SharedPort
 from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.transfer.datagrams import (
     Datagram,
     ListeningSocket,
+    PeerSocket,
     SocketAddress,
     addressOf,
     interfaceMTU,
@@ -358,18 +360,35 @@ class TFTPService(Service):
         @param blksize: octets in a block.
         @raise LimitExceeded: there is no descriptor or no port left.
         """
+        listener, hub = self._serving()
+        if self.settings.singlePort:
+            return SharedPort(self.clock, self._alarms, owner, listener, datagram)
+        sock = self._connect(listener, datagram, blksize)
+        return OwnPort(hub, self.clock, self._alarms, owner, sock)
+
+    def openLockstep(
+        self, datagram: Datagram, owner: Exchange, content: bytes, terms: Terms
+    ) -> Lockstep:
+        """
+        A way to send a small file with a window of one, from a port of its own.
+
+        @raise LimitExceeded: as L{openPort}.
+        """
+        listener, hub = self._serving()
+        sock = self._connect(listener, datagram, terms.blksize)
+        return Lockstep(hub, self.clock, self._alarms, owner, sock, content, terms, self.settings)
+
+    def _serving(self) -> tuple[ListeningSocket, Hub]:
         if self._listener is None or self._hub is None:
             raise LimitExceeded("not listening")
-        sock = self._listener.socket
-        if self.settings.singlePort:
-            return SharedPort(self.clock, self._alarms, owner, sock, datagram)
+        return self._listener.socket, self._hub
+
+    def _connect(self, listener: ListeningSocket, datagram: Datagram, blksize: int) -> PeerSocket:
+        large = blksize > wire.DEFAULT_BLKSIZE
         try:
-            own = sock.connect(
-                datagram, self.settings.portRange, large=blksize > wire.DEFAULT_BLKSIZE
-            )
+            return listener.connect(datagram, self.settings.portRange, large=large)
         except OSError as error:
             raise LimitExceeded("no port left for a transfer") from error
-        return OwnPort(self._hub, self.clock, self._alarms, owner, own)
 
     def reply(self, datagram: Datagram, packet: bytes) -> None:
         """Send one packet from the listening port; what cannot be sent is lost."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from filehub.events import Outcome
+from filehub.events import Facts, Outcome
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.options import Terms
 from filehub.protocols.tftp.settings import TFTPSettings
@@ -63,6 +63,29 @@ class Counts:
     duplicates: int = 0
 
 
+def roundTripOf(terms: Terms, settings: TFTPSettings, floor: float) -> RoundTrip:
+    """What is known of it before the first packet; C{floor}: the shortest timeout."""
+    ceiling = terms.timeout if terms.timeout is not None else settings.maximumTimeout
+    return RoundTrip(settings.initialTimeout, floor, ceiling)
+
+
+def factsOf(
+    blocks: int, terms: Terms, counts: Counts, roundTrip: RoundTrip, notes: Facts = ()
+) -> Facts:
+    """For the record of a transfer."""
+    return (
+        ("blocks", blocks),
+        ("blksize", terms.blksize),
+        ("windowsize", terms.window),
+        ("retransmits", counts.retransmits),
+        ("rewinds", counts.rewinds),
+        ("timeouts", counts.timeouts),
+        ("duplicates", counts.duplicates),
+        ("rtt_ms", round(roundTrip.smoothed * 1000, 3)),
+        *notes,
+    )
+
+
 class Session(ABC):
     """
     The common part of L{filehub.protocols.tftp.sender.Sender} and
@@ -79,7 +102,7 @@ class Session(ABC):
     @ivar wanted: blocks that the peer's window still lacks, if any are wanted now.
     """
 
-    notes: tuple[tuple[str, str], ...] = ()
+    notes: Facts = ()
     wanted = 0
 
     #: How far after another duplicate request the first packet is sent again.
@@ -88,11 +111,10 @@ class Session(ABC):
     def __init__(
         self, link: Link, terms: Terms, settings: TFTPSettings, floor: float, now: float
     ) -> None:
-        ceiling = terms.timeout if terms.timeout is not None else settings.maximumTimeout
         self.link = link
         self.terms = terms
         self.settings = settings
-        self.roundTrip = RoundTrip(settings.initialTimeout, floor, ceiling)
+        self.roundTrip = roundTripOf(terms, settings, floor)
         self.counts = Counts()
         self.due = math.inf
         self.proven = False
@@ -111,6 +133,16 @@ class Session(ABC):
     @abstractmethod
     def blocks(self) -> int:
         """Blocks that were confirmed, or accepted."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Octets of the file in them."""
+
+    @property
+    def facts(self) -> Facts:
+        """For the record of the transfer."""
+        return factsOf(self.blocks, self.terms, self.counts, self.roundTrip, self.notes)
 
     @abstractmethod
     def begin(self, now: float) -> None:

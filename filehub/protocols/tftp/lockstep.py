@@ -1,0 +1,211 @@
+"""
+A small file on its way, block by block, as most of all transfers are.
+
+What a machine fetches most while it boots is read whole before its first block leaves, and
+goes out with a window of one.  While nothing is lost there is little to decide: the peer
+confirms what it was sent, and gets the next.  L{Lockstep} does that and nothing else, at a
+third of the cost of a port and a session.  At the first thing that is not the one packet
+which it waits for, an L{OwnPort} with a L{Sender} takes its place, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, Protocol
+
+from twisted.python.failure import Failure
+
+from filehub.events import Facts, Outcome
+from filehub.protocols.tftp import wire
+from filehub.protocols.tftp.alarms import Alarms
+from filehub.protocols.tftp.hub import Watcher
+from filehub.protocols.tftp.options import Terms
+from filehub.protocols.tftp.ports import ANSWER_SIZE, Clock, OwnPort, PortOwner
+from filehub.protocols.tftp.sender import Sender
+from filehub.protocols.tftp.session import Counts, Session, factsOf, roundTripOf
+from filehub.protocols.tftp.settings import TFTPSettings
+from filehub.transfer.datagrams import PeerSocket
+from filehub.transfer.smallfile import SmallFile
+
+#: Nothing of this happens here.
+_UNEVENTFUL: Final = Counts()
+
+
+class Owner(PortOwner, Protocol):
+    """Whoever has it."""
+
+    def gaveWay(self, port: OwnPort) -> None:
+        """This one has taken its place."""
+
+
+class Lockstep:
+    """
+    Sends one small file with a window of one.
+
+    @ivar due: see L{filehub.protocols.tftp.alarms.Sleeper}.
+    """
+
+    __slots__ = (
+        "_alarms",
+        "_answer",
+        "_blksize",
+        "_block",
+        "_clock",
+        "_content",
+        "_first",
+        "_last",
+        "_owner",
+        "_receive",
+        "_roundTrip",
+        "_sentAt",
+        "_settings",
+        "_socket",
+        "_terms",
+        "_watcher",
+        "due",
+    )
+
+    def __init__(
+        self,
+        watcher: Watcher,
+        clock: Clock,
+        alarms: Alarms,
+        owner: Owner,
+        sock: PeerSocket,
+        content: bytes,
+        terms: Terms,
+        settings: TFTPSettings,
+    ) -> None:
+        """
+        @param content: the whole file.
+        @param terms: with a window of one.
+        """
+        self._watcher = watcher
+        self._clock = clock
+        self._alarms = alarms
+        self._owner = owner
+        self._socket = sock
+        self._receive = sock.recv
+        self._content = content
+        self._terms = terms
+        self._settings = settings
+        self._blksize = terms.blksize
+        self._roundTrip = roundTripOf(terms, settings, settings.minimumTimeout)
+        #: The block that is on its way; block 0 is the OACK, if there is one.
+        self._block = self._first = 0 if terms.answer else 1
+        self._last = len(content) // terms.blksize + 1
+
+    def begin(self) -> None:
+        """Send the first packet."""
+        self._watcher.addReader(self)
+        self._alarms.add(self)
+        if self._block:
+            self._send(wire.dataHeader(1) + self._content[: self._blksize], self._clock.seconds())
+        else:
+            self._send(wire.encodeOptionAck(self._terms.answer), self._clock.seconds())
+
+    def _send(self, packet: bytes, now: float) -> None:
+        self._answer = wire.encodeAck(self._block)
+        self._sentAt = now
+        self.due = due = now + self._roundTrip.timeout
+        try:
+            self._socket.send(packet)
+        except ConnectionRefusedError:
+            self.session.refused()
+            return
+        except OSError:
+            # Lost before the first wire; the timer repairs that as any other loss.
+            pass
+        if due < self._alarms.next:
+            self._alarms.expect(due)
+
+    def doRead(self) -> None:
+        """Something has come, which is the ACK for the block on its way."""
+        try:
+            packet = self._receive(ANSWER_SIZE)
+        except BlockingIOError:
+            return
+        except ConnectionRefusedError:
+            self.session.refused()
+            return
+        if packet != self._answer:
+            self.packetReceived(packet)
+            return
+        now = self._clock.seconds()
+        trip, elapsed = self._roundTrip, now - self._sentAt
+        if not trip.shortest <= elapsed < trip.negligible:
+            trip.sample(elapsed)
+        block = self._block
+        if block == self._first:
+            self._owner.proved()
+        self._block = block = block + 1
+        if block > self._last:
+            self._end()
+            return
+        stop = block * self._blksize
+        self._send(wire.dataHeader(block) + self._content[stop - self._blksize : stop], now)
+
+    def _end(self) -> None:
+        self._owner.finished(Outcome.COMPLETED, "")
+        self._leave()
+        self._socket.close()
+        self._owner.closed()
+
+    def _leave(self) -> None:
+        self.due = math.inf
+        self._alarms.discard(self)
+        self._watcher.removeReader(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Octets of the file that the peer has confirmed."""
+        return min(max(0, self._block - 1) * self._blksize, len(self._content))
+
+    @property
+    def facts(self) -> Facts:
+        """For the record of the transfer."""
+        return factsOf(max(0, self._block - 1), self._terms, _UNEVENTFUL, self._roundTrip)
+
+    def fileno(self) -> int:
+        """The descriptor; -1 when closed."""
+        return self._socket.fileno()
+
+    def doWrite(self) -> None:
+        """It is never waited for: what cannot be sent at once is lost."""
+
+    # --- what is not usual -----------------------------------------------------------
+
+    def _giveWay(self) -> OwnPort:
+        """Somebody who is ready for everything goes on from here."""
+        self._leave()
+        port = OwnPort(self._watcher, self._clock, self._alarms, self._owner, self._socket)
+        source = SmallFile(self._content, self._blksize)
+        sender = Sender(port, source, self._terms, self._settings, self._sentAt)
+        sender.goOn(self._block, self._sentAt, self._roundTrip)
+        port.goOn(sender)
+        self._owner.gaveWay(port)
+        return port
+
+    @property
+    def session(self) -> Session:
+        """For whoever wants more of it than to go on."""
+        return self._giveWay().session
+
+    def packetReceived(self, packet: bytes) -> None:
+        """Something else has come."""
+        self._giveWay().packetReceived(packet)
+
+    def requestRepeated(self) -> None:
+        """See L{Port.requestRepeated<filehub.protocols.tftp.ports.Port.requestRepeated>}."""
+        self._giveWay().requestRepeated()
+
+    def ring(self, now: float) -> None:
+        """See L{filehub.protocols.tftp.alarms.Sleeper}."""
+        # If it was we who were late, the answer is in the kernel's buffer.
+        self.doRead()
+        if self.due <= now:
+            self._giveWay().ring(now)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """There is an error on the socket."""
+        self._giveWay().connectionLost(reason)
