@@ -268,9 +268,13 @@ class CountingSink:
 
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
-        self.events[type(event).__name__] += 1
+        name = type(event).__name__
+        self.events[name] += 1
+        if name == "SessionStarted" or name == "SessionEnded":
+            # As most are.
+            return
         if isinstance(event, (SessionRefused, AddressRefused)):
-            self.events[type(event).__name__] += event.more
+            self.events[name] += event.more
         if isinstance(event, TransferEnded):
             protocol = event.connection.protocol
             self.transfers[protocol, event.direction, event.outcome] += 1

@@ -13,7 +13,7 @@ unknown name from a wrong password; when it says no, the next place is asked.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -41,12 +41,11 @@ class SourceChain:
         @param logins: asked for names that none of those knows.
         """
         self._stored = tuple(stored)
-        self._logins = tuple(logins)
+        self._places: tuple[AccountSource | LoginSource, ...] = (*self._stored, *logins)
 
     async def find(self, name: str) -> AccountRecord | None:
         """See L{AccountSource.find}."""
-        places: tuple[AccountSource | LoginSource, ...] = (*self._stored, *self._logins)
-        for source in places:
+        for source in self._places:
             record = await source.find(name)
             if record is not None:
                 return record
@@ -59,6 +58,11 @@ class SourceChain:
             if record is not None:
                 return record
         return None
+
+
+def chained(stored: Sequence[AccountSource], logins: Sequence[LoginSource] = ()) -> AccountSource:
+    """The same; if there is but one place, that is asked itself."""
+    return stored[0] if len(stored) == 1 and not logins else SourceChain(stored, logins)
 
 
 class Check(Protocol):

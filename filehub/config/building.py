@@ -21,7 +21,7 @@ from filehub.accounts.passwords import PasswordVerifier
 from filehub.accounts.peers import PeerPortal
 from filehub.accounts.realm import FileHubRealm, Limiting
 from filehub.accounts.records import AccountSource, LoginSource
-from filehub.accounts.sources import SourceChain
+from filehub.accounts.sources import chained
 from filehub.accounts.throttle import ThrottledPortal
 from filehub.config.accounts import AccountBuilder, givesAway
 from filehub.config.bans import BanService, banSettings
@@ -184,9 +184,9 @@ class _Builder:
             buildSource(self._reactor, each, accounts.fromStored) for each in self._values.source
         ]
         self._closeSources = [each.stop for each in sources]
-        stored = SourceChain([file, *(each.stored for each in sources if each.stored is not None)])
+        stored = chained([file, *(each.stored for each in sources if each.stored is not None)])
         logins = [each.login for each in sources if each.login is not None]
-        table = SourceChain([stored], logins)
+        table = chained([stored], logins)
         claims = self._claims(service, storages)
         realm = FileHubRealm(
             table,

@@ -99,9 +99,12 @@ class Exchange:
     Its life in order: C{_prepare} (login, open, negotiate), the session on the port,
     C{_release} (close, logout).  The first and the last have nothing to wait for as a
     rule; the port may stay a little longer than both, to repeat a last ACK.
+
+    @ivar connection: who asks; from L{start} on.
     """
 
     _log = Logger()
+    connection: ConnectionInfo
 
     def __init__(
         self,
@@ -109,17 +112,14 @@ class Exchange:
         key: Any,
         datagram: Datagram,
         request: wire.Request,
-        connection: ConnectionInfo,
-        slot: ISessionSlot | None,
     ) -> None:
         self.key = key
         self.datagram = datagram
         self.request = request
-        self.connection = connection
         self.started = house.clock.seconds()
         self.port: Port | Lockstep | None = None
         self._house = house
-        self._slot = slot
+        self._slot: ISessionSlot | None = None
         self._preparing: Deferred[object] | None = None
         self._account: IFileAccount | None = None
         self._path = ROOT
@@ -134,8 +134,10 @@ class Exchange:
 
     # --- what the service asks ----------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, connection: ConnectionInfo, slot: ISessionSlot | None) -> None:
         """Begin.  May be over when this returns."""
+        self.connection = connection
+        self._slot = slot
         self._preparing = begin(self._prepare(), self._prepared, self._notPrepared)
 
     def abandon(self, reason: str) -> None:
@@ -373,8 +375,9 @@ class Exchange:
     def _release(self, _: object) -> None:
         if self._logout is not None:
             discard(self._logout)
-        if self._slot is not None:
-            self._slot.leave(self._reason or "done")
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.leave(self._reason or "done")
         self._released = True
         if self.port is None:
             self._house.forget(self)

@@ -300,15 +300,12 @@ class TFTPService(Service):
         if local is None:
             local = Address(plainHost(datagram.local), self.address.port)
             self._locals[datagram.local] = local
+        exchange = Exchange(self, key, datagram, request)
         slot: ISessionSlot | None = None
-
-        def disconnect(reason: str) -> None:
-            exchange.refuse(reason)
-
         if self._sessions is not None:
             try:
                 slot = self._sessions.admit(
-                    "tftp", peer, local, secure=False, disconnect=disconnect
+                    "tftp", peer, local, secure=False, disconnect=exchange.refuse
                 )
             except LimitExceeded:
                 # Silence: an answer would only help to reach somebody with it.
@@ -316,11 +313,10 @@ class TFTPService(Service):
             connection = slot.connection
         else:
             connection = ConnectionInfo("tftp", next(self._numbers), peer, local)
-        exchange = Exchange(self, key, datagram, request, connection, slot)
         self._exchanges[key] = self._unproven[key] = exchange
         self._all.add(exchange)
         self._clients[peer.host] = self._clients.get(peer.host, 0) + 1
-        exchange.start()
+        exchange.start(connection, slot)
 
     def _drop(self, exchange: Exchange, reason: str) -> None:
         """End it, and hear nothing of it any more, even if its storage takes its time."""
