@@ -215,12 +215,12 @@ class SessionLimits:
     @property
     def sessionTime(self) -> float | None:
         """See L{ISessionLimits.sessionTime}."""
-        return self._limits.sessionTime
+        return self._record.limits.sessionTime
 
     @property
     def commands(self) -> float | None:
         """See L{ISessionLimits.commands}."""
-        return self._limits.commands
+        return self._record.limits.commands
 
     @property
     def download(self) -> IRateLimiter | None:

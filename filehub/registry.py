@@ -205,7 +205,8 @@ class SessionSlot:
             self._deadline.cancel()
             self._deadline = None
         if self.account is not None:
-            self._registry.countOut(self.connection.protocol, self.account)
+            if self.connection.protocol != _LOGINLESS:
+                self._registry.countOut(self.connection.protocol, self.account)
             self.account = self.limits = self.session = self._commands = None
 
     def pace(self) -> Deferred[None] | None:

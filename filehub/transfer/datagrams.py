@@ -73,7 +73,8 @@ def plainHost(host: str) -> str:
 
 def addressOf(peer: SocketAddress) -> Address:
     """The sender's address for people and policies."""
-    return Address(plainHost(peer[0]), peer[1])
+    host = peer[0]
+    return Address(plainHost(host) if ":" in host else host, peer[1])
 
 
 def interfaceMTU(index: int) -> int | None:

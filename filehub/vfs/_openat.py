@@ -58,8 +58,11 @@ def joined(names: Names) -> bytes:
 
 def isReserved(path: VirtualPath) -> bool:
     """Is this our own folder or something in it?  No client ever gets there."""
+    if not path.segments:
+        return False
+    first = path.segments[0]
     # Case-insensitive file systems know it by other spellings too.
-    return bool(path.segments) and path.segments[0].casefold() == ".filehub"
+    return first[:1] == "." and first.casefold() == ".filehub"
 
 
 # --- walking -------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Lockstep:
     Sends one small file with a window of one.
 
     @ivar due: see L{filehub.protocols.tftp.alarms.Sleeper}.
+    @ivar fileno: tells the descriptor; -1 when closed.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class Lockstep:
         "_terms",
         "_watcher",
         "due",
+        "fileno",
     )
 
     def __init__(
@@ -86,6 +88,7 @@ class Lockstep:
         self._owner = owner
         self._socket = sock
         self._receive = sock.recv
+        self.fileno = sock.fileno
         self._content = content
         self._terms = terms
         self._settings = settings
@@ -100,12 +103,13 @@ class Lockstep:
         self._watcher.addReader(self)
         self._alarms.add(self)
         if self._block:
-            self._send(wire.dataHeader(1) + self._content[: self._blksize], self._clock.seconds())
+            packet = wire.packHeader(wire.DATA, 1) + self._content[: self._blksize]
         else:
-            self._send(wire.encodeOptionAck(self._terms.answer), self._clock.seconds())
+            packet = wire.encodeOptionAck(self._terms.answer)
+        self._send(packet, self._clock.seconds())
 
     def _send(self, packet: bytes, now: float) -> None:
-        self._answer = wire.encodeAck(self._block)
+        self._answer = wire.packHeader(wire.ACK, self._block)
         self._sentAt = now
         self.due = due = now + self._roundTrip.timeout
         try:
@@ -133,8 +137,10 @@ class Lockstep:
             return
         now = self._clock.seconds()
         trip, elapsed = self._roundTrip, now - self._sentAt
-        if not trip.shortest <= elapsed < trip.negligible:
+        if elapsed >= trip.negligible:
             trip.sample(elapsed)
+        elif elapsed < trip.shortest:
+            trip.shortest = elapsed
         block = self._block
         if block == self._first:
             self._owner.proved()
@@ -143,7 +149,8 @@ class Lockstep:
             self._end()
             return
         stop = block * self._blksize
-        self._send(wire.dataHeader(block) + self._content[stop - self._blksize : stop], now)
+        payload = self._content[stop - self._blksize : stop]
+        self._send(wire.packHeader(wire.DATA, block) + payload, now)
 
     def _end(self) -> None:
         self._owner.finished(Outcome.COMPLETED, "")
@@ -159,16 +166,14 @@ class Lockstep:
     @property
     def nbytes(self) -> int:
         """Octets of the file that the peer has confirmed."""
-        return min(max(0, self._block - 1) * self._blksize, len(self._content))
+        whole, confirmed = len(self._content), self._block - 1
+        return whole if confirmed == self._last else max(0, confirmed) * self._blksize
 
     @property
     def facts(self) -> Facts:
         """For the record of the transfer."""
-        return factsOf(max(0, self._block - 1), self._terms, _UNEVENTFUL, self._roundTrip)
-
-    def fileno(self) -> int:
-        """The descriptor; -1 when closed."""
-        return self._socket.fileno()
+        confirmed = self._block - 1 if self._block else 0
+        return factsOf(confirmed, self._terms, _UNEVENTFUL, self._roundTrip)
 
     def doWrite(self) -> None:
         """It is never waited for: what cannot be sent at once is lost."""

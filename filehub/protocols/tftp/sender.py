@@ -215,8 +215,10 @@ class Sender(Session):
             self._silences = 0
         else:
             elapsed = now - self._sentAt
-            if not trip.shortest <= elapsed < trip.negligible:
+            if elapsed >= trip.negligible:
                 trip.sample(elapsed)
+            elif elapsed < trip.shortest:
+                trip.shortest = elapsed
             self._believable = True
         if self._pace.watchful and not self.pausing:
             self._pace.arrived()

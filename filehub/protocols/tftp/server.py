@@ -58,6 +58,9 @@ _RECEIVABLE: Final = 128 * 1024
 #: What boots the machines we know of.
 DEFAULTS: Final = TFTPSettings()
 
+#: How a datagram begins that asks for something.
+_REQUESTS: Final = (b"\0\x01", b"\0\x02")
+
 #: Peer, and the address of ours that it asked.
 Key = tuple[SocketAddress, str]
 
@@ -252,7 +255,7 @@ class TFTPService(Service):
         data = datagram.data
         key = (datagram.peer, datagram.local)
         running = self._exchanges.get(key)
-        if wire.opcode(data) not in (wire.RRQ, wire.WRQ):
+        if data[:2] not in _REQUESTS:
             if running is not None and self.settings.singlePort:
                 running.packetReceived(data)
             return

@@ -17,8 +17,8 @@ class RoundTrip:
 
     @ivar timeout: seconds from now at which to send again what is unanswered.
     @ivar shortest: the shortest round trip seen; infinite before the first.
-    @ivar negligible: samples below it change nothing but L{shortest}, and certainly not
-        the timeout.  That is every one on a LAN.
+    @ivar negligible: samples below it need not be told, but for L{shortest}: none would
+        change the timeout.  That is every one on a LAN.
     @ivar smoothed: the mean, recent samples weighing more; 0.0 before the first.
     """
 
@@ -55,8 +55,6 @@ class RoundTrip:
         """
         if seconds < self.shortest:
             self.shortest = max(seconds, 0.0)
-        if seconds < self.negligible:
-            return
         if self.smoothed == 0.0:
             self.smoothed = seconds
             self._variation = seconds / 2
