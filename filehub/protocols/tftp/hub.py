@@ -5,6 +5,9 @@ A block takes a few microseconds, and the reactor's own work for a turn as long 
 With a kernel event queue of our own in the reactor, that is paid once for all the
 sockets that are ready, not for each.  They are served in turn, one event each.
 
+Packets may leave together, after several sockets have been read: whoever is in front of
+several of them, and was asleep, is woken up once and finds them all.
+
 The hub lingers, and as long as it does, and for the same reasons, a port may look again
 and again whether more of a window has come: a peer that has to wake us up for each block
 takes longer to send it.
@@ -24,6 +27,8 @@ from zope.interface import implementer
 
 from filehub.transfer.lingering import DISCOURAGED, Events, Lingering
 
+#: Packets that leave together at the most.
+_TOGETHER: Final = 8
 #: How often a port looks for more of a window, half a microsecond to one each.
 _PATIENCE: Final = 100
 
@@ -42,6 +47,13 @@ class Descriptor(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:
         """There is an error on it, or one of the above raised one."""
+
+
+class Outgoing(Protocol):
+    """What has a packet to send."""
+
+    def sendNow(self) -> object:
+        """Send it."""
 
 
 class Watcher(Protocol):
@@ -86,6 +98,8 @@ class Hub(Lingering):
         super().__init__(seconds, processorSeconds)
         self._reactor: Any = reactor
         self._writers: set[int] = set()
+        self._outgoing: list[Outgoing] = []
+        self._isServing = False
         self.patience = 0
         #: How much of it there is when lingering; where the peer needs the same
         #: processor it could not send while we look.
@@ -128,6 +142,13 @@ class Hub(Lingering):
             self._writers.discard(number)
             self._queue.modify(number, select.EPOLLIN)
 
+    def send(self, outgoing: Outgoing) -> None:
+        """Let it send, together with others that are being served just now."""
+        if self._isServing:
+            self._outgoing.append(outgoing)
+        else:
+            outgoing.sendNow()
+
     def logPrefix(self) -> str:
         """See L{twisted.internet.interfaces.ILoggingContext}."""
         return "TFTP"
@@ -145,7 +166,8 @@ class Hub(Lingering):
         self._impatient = DISCOURAGED
 
     def _serve(self, events: Events) -> None:
-        descriptors = self._descriptors
+        descriptors, outgoing = self._descriptors, self._outgoing
+        self._isServing = True
         for number, event in events:
             descriptor = descriptors.get(number)
             if descriptor is None:
@@ -161,6 +183,19 @@ class Hub(Lingering):
             except Exception:
                 self._log.failure("a transfer failed in a way that it must not")
                 descriptor.connectionLost(Failure())  # type: ignore[no-untyped-call]
+            if len(outgoing) >= _TOGETHER:
+                self._send()
+        self._isServing = False
+        if outgoing:
+            self._send()
+
+    def _send(self) -> None:
+        for each in self._outgoing:
+            try:
+                each.sendNow()
+            except Exception:
+                self._log.failure("a packet could not be sent")
+        self._outgoing.clear()
 
     def connectionLost(self, reason: Failure) -> None:
         """There is no connection to lose."""

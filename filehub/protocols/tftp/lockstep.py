@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from filehub.events import Facts, Outcome
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.alarms import Alarms
-from filehub.protocols.tftp.hub import Watcher
+from filehub.protocols.tftp.hub import Hub
 from filehub.protocols.tftp.options import Terms
 from filehub.protocols.tftp.ports import ANSWER_SIZE, Clock, OwnPort, PortOwner
 from filehub.protocols.tftp.sender import Sender
@@ -54,22 +54,23 @@ class Lockstep:
         "_clock",
         "_content",
         "_first",
+        "_hub",
         "_last",
         "_owner",
+        "_packet",
         "_receive",
         "_roundTrip",
         "_sentAt",
         "_settings",
         "_socket",
         "_terms",
-        "_watcher",
         "due",
         "fileno",
     )
 
     def __init__(
         self,
-        watcher: Watcher,
+        hub: Hub,
         clock: Clock,
         alarms: Alarms,
         owner: Owner,
@@ -82,7 +83,7 @@ class Lockstep:
         @param content: the whole file.
         @param terms: with a window of one.
         """
-        self._watcher = watcher
+        self._hub = hub
         self._clock = clock
         self._alarms = alarms
         self._owner = owner
@@ -100,7 +101,7 @@ class Lockstep:
 
     def begin(self) -> None:
         """Send the first packet."""
-        self._watcher.addReader(self)
+        self._hub.addReader(self)
         self._alarms.add(self)
         if self._block:
             packet = wire.packHeader(wire.DATA, 1) + self._content[: self._blksize]
@@ -112,16 +113,21 @@ class Lockstep:
         self._answer = wire.packHeader(wire.ACK, self._block)
         self._sentAt = now
         self.due = due = now + self._roundTrip.timeout
+        if due < self._alarms.next:
+            self._alarms.expect(due)
+        self._packet = packet
+        self._hub.send(self)
+
+    def sendNow(self) -> None:
+        """See L{filehub.protocols.tftp.hub.Outgoing}."""
         try:
-            self._socket.send(packet)
+            self._socket.send(self._packet)
         except ConnectionRefusedError:
-            self.session.refused()
-            return
+            if self.due < math.inf:
+                self.session.refused()
         except OSError:
             # Lost before the first wire; the timer repairs that as any other loss.
             pass
-        if due < self._alarms.next:
-            self._alarms.expect(due)
 
     def doRead(self) -> None:
         """Something has come, which is the ACK for the block on its way."""
@@ -161,7 +167,7 @@ class Lockstep:
     def _leave(self) -> None:
         self.due = math.inf
         self._alarms.discard(self)
-        self._watcher.removeReader(self)
+        self._hub.removeReader(self)
 
     @property
     def nbytes(self) -> int:
@@ -183,7 +189,7 @@ class Lockstep:
     def _giveWay(self) -> OwnPort:
         """Somebody who is ready for everything goes on from here."""
         self._leave()
-        port = OwnPort(self._watcher, self._clock, self._alarms, self._owner, self._socket)
+        port = OwnPort(self._hub, self._clock, self._alarms, self._owner, self._socket)
         source = SmallFile(self._content, self._blksize)
         sender = Sender(port, source, self._terms, self._settings, self._sentAt)
         sender.goOn(self._block, self._sentAt, self._roundTrip)
