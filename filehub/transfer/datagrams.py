@@ -44,6 +44,8 @@ _interfaceRequest = Struct("16si16x")
 #: kernels), and no more bytes than an IP packet could have.
 _MAXIMUM_SEGMENTS: Final = 64
 _MAXIMUM_BURST: Final = 65000
+#: Packets that may have come late to a socket that is used again.
+_REMNANTS: Final = 16
 #: The kernel, or the network card's driver, does not cut datagrams of this size.
 _CANNOT_SEGMENT: Final = frozenset((errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP))
 
@@ -231,10 +233,7 @@ class ListeningSocket:
         @param source: of random numbers; the operating system's if L{None}.
         @raise OSError: no descriptor, or no port is left.
         """
-        family, local, peer = self._family, to.local, to.peer
-        if family == socket.AF_INET6 and plainHost(peer[0]) != peer[0].partition("%")[0]:
-            # IPv4 over a socket for both families.
-            family, local, peer = socket.AF_INET, plainHost(local), (plainHost(peer[0]), peer[1])
+        family, local, peer = self._wayTo(to)
         extra: tuple[int, ...] = ()
         if family == socket.AF_INET6:
             extra = (0, to.interface if local.startswith("fe80") else 0)
@@ -251,6 +250,38 @@ class ListeningSocket:
             sock.close()
             raise
         return sock
+
+    def reconnect(self, sock: PeerSocket, to: Datagram, *, large: bool) -> bool:
+        """
+        Let a socket that L{connect} made serve another port of the same client, which
+        does not know of it yet.
+
+        @return: False: it cannot be used any more.
+        """
+        try:
+            sock.connect(self._wayTo(to)[2])
+        except OSError:
+            return False
+        if large:
+            _allowFragments(sock)
+        # From now on nothing comes from the last one; what has come is read away.
+        for _ in range(_REMNANTS):
+            try:
+                sock.recv(1)
+            except BlockingIOError:
+                return True
+            except OSError:
+                # An error that an earlier packet met on its way.
+                continue
+        return False
+
+    def _wayTo(self, to: Datagram) -> tuple[int, str, SocketAddress]:
+        """Family, address of ours and address of the peer, for a socket of its own."""
+        family, local, peer = self._family, to.local, to.peer
+        if family == socket.AF_INET6 and plainHost(peer[0]) != peer[0].partition("%")[0]:
+            # IPv4 over a socket for both families.
+            return socket.AF_INET, plainHost(local), (plainHost(peer[0]), peer[1])
+        return family, local, peer
 
     def _replyFrom(self, to: Datagram, segment: int) -> list[tuple[int, int, bytes]]:
         ancillary: list[tuple[int, int, bytes]] = []

@@ -115,10 +115,12 @@ class Hub(Lingering):
         self._queue.close()
 
     def addReader(self, reader: Descriptor) -> None:
-        """See L{Watcher}."""
+        """See L{Watcher}.  Instead of another one, if that has the same descriptor."""
         number = reader.fileno()
+        isWatched = number in self._descriptors
         self._descriptors[number] = reader
-        self._queue.register(number, select.EPOLLIN)
+        if not isWatched:
+            self._queue.register(number, select.EPOLLIN)
 
     def removeReader(self, reader: Descriptor) -> None:
         """Watch it no more, for writing neither; to be called before it is closed."""

@@ -18,13 +18,12 @@ from twisted.python.failure import Failure
 from filehub.events import Facts, Outcome
 from filehub.protocols.tftp import wire
 from filehub.protocols.tftp.alarms import Alarms
-from filehub.protocols.tftp.hub import Hub
 from filehub.protocols.tftp.options import Terms
-from filehub.protocols.tftp.ports import ANSWER_SIZE, Clock, OwnPort, PortOwner
+from filehub.protocols.tftp.ports import ANSWER_SIZE, OwnPort, PortOwner
 from filehub.protocols.tftp.sender import Sender
 from filehub.protocols.tftp.session import Counts, Session, factsOf, roundTripOf
 from filehub.protocols.tftp.settings import TFTPSettings
-from filehub.transfer.datagrams import PeerSocket
+from filehub.protocols.tftp.spares import SparePort, SparePorts
 from filehub.transfer.smallfile import SmallFile
 
 #: Nothing of this happens here.
@@ -62,33 +61,39 @@ class Lockstep:
         "_roundTrip",
         "_sentAt",
         "_settings",
-        "_socket",
+        "_spare",
+        "_spares",
         "_terms",
+        "_transmit",
         "due",
         "fileno",
     )
 
     def __init__(
         self,
-        hub: Hub,
-        clock: Clock,
+        spares: SparePorts,
+        spare: SparePort,
         alarms: Alarms,
         owner: Owner,
-        sock: PeerSocket,
         content: bytes,
         terms: Terms,
         settings: TFTPSettings,
     ) -> None:
         """
+        @param spare: where it is sent from; C{spares} get it back, unless something
+            unusual happens.
         @param content: the whole file.
         @param terms: with a window of one.
         """
-        self._hub = hub
-        self._clock = clock
+        sock = spare.socket
+        self._spares = spares
+        self._spare = spare
+        self._hub = spares.hub
+        self._clock = spares.clock
         self._alarms = alarms
         self._owner = owner
-        self._socket = sock
         self._receive = sock.recv
+        self._transmit = sock.send
         self.fileno = sock.fileno
         self._content = content
         self._terms = terms
@@ -121,7 +126,7 @@ class Lockstep:
     def sendNow(self) -> None:
         """See L{filehub.protocols.tftp.hub.Outgoing}."""
         try:
-            self._socket.send(self._packet)
+            self._transmit(self._packet)
         except ConnectionRefusedError:
             if self.due < math.inf:
                 self.session.refused()
@@ -160,14 +165,10 @@ class Lockstep:
 
     def _end(self) -> None:
         self._owner.finished(Outcome.COMPLETED, "")
-        self._leave()
-        self._socket.close()
-        self._owner.closed()
-
-    def _leave(self) -> None:
         self.due = math.inf
         self._alarms.discard(self)
-        self._hub.removeReader(self)
+        self._spares.keep(self._spare)
+        self._owner.closed()
 
     @property
     def nbytes(self) -> int:
@@ -188,8 +189,10 @@ class Lockstep:
 
     def _giveWay(self) -> OwnPort:
         """Somebody who is ready for everything goes on from here."""
-        self._leave()
-        port = OwnPort(self._hub, self._clock, self._alarms, self._owner, self._socket)
+        self.due = math.inf
+        self._alarms.discard(self)
+        sock = self._spare.socket
+        port = OwnPort(self._hub, self._clock, self._alarms, self._owner, sock)
         source = SmallFile(self._content, self._blksize)
         sender = Sender(port, source, self._terms, self._settings, self._sentAt)
         sender.goOn(self._block, self._sentAt, self._roundTrip)

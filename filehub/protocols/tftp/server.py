@@ -34,10 +34,10 @@ from filehub.protocols.tftp.names import Naming
 from filehub.protocols.tftp.options import Bounds, Terms
 from filehub.protocols.tftp.ports import OwnPort, PortOwner, SharedPort
 from filehub.protocols.tftp.settings import TFTPSettings
+from filehub.protocols.tftp.spares import SparePorts
 from filehub.transfer.datagrams import (
     Datagram,
     ListeningSocket,
-    PeerSocket,
     SocketAddress,
     addressOf,
     interfaceMTU,
@@ -144,7 +144,7 @@ class TFTPService(Service):
         self._deadlines = deadlines if deadlines is not None else Deadlines(self.clock)
         self._alarms = Alarms(self.clock)
         self.groups: Groups | None = None
-        self._hub: Hub | None = None
+        self._spares: SparePorts | None = None
         self._listener: _Listener | None = None
         self._exchanges: dict[Key, Exchange] = {}
         #: Those whose client has not answered yet, oldest first.
@@ -177,11 +177,12 @@ class TFTPService(Service):
         """Serve."""
         super().startService()  # type: ignore[no-untyped-call]
         listener = self._bind()
-        self._hub = self._newHub()
+        hub = self._newHub()
+        self._spares = SparePorts(hub, self.clock)
         multicast = self.settings.multicast
         if multicast is not None and not self.settings.singlePort:
-            self.groups = Groups(self.clock, self._alarms, self._hub, self.settings, multicast)
-        self._hub.addReader(listener)
+            self.groups = Groups(self.clock, self._alarms, hub, self.settings, multicast)
+        hub.addReader(listener)
         self._sweeping = self._deadlines.after(_SWEEP, self._sweep)
         self._log.info("TFTP listens on {address}", address=str(listener.socket.address))
 
@@ -197,15 +198,16 @@ class TFTPService(Service):
             running.append(exchange.whenReleased())
             exchange.refuse("server is shutting down")
         if listener is not None:
-            if self._hub is not None:
-                self._hub.removeReader(listener)
+            if self._spares is not None:
+                self._spares.hub.removeReader(listener)
             listener.socket.close()
         return DeferredList(running).addCallback(self._stopped)
 
     def _stopped(self, _: object) -> None:
-        if self._hub is not None:
-            self._hub.close()
-            self._hub = None
+        if self._spares is not None:
+            self._spares.clear()
+            self._spares.hub.close()
+            self._spares = None
         self._alarms.stop()
 
     @property
@@ -359,11 +361,15 @@ class TFTPService(Service):
         @param blksize: octets in a block.
         @raise LimitExceeded: there is no descriptor or no port left.
         """
-        listener, hub = self._serving()
+        listener, spares = self._serving()
         if self.settings.singlePort:
             return SharedPort(self.clock, self._alarms, owner, listener, datagram)
-        sock = self._connect(listener, datagram, blksize)
-        return OwnPort(hub, self.clock, self._alarms, owner, sock)
+        large = blksize > wire.DEFAULT_BLKSIZE
+        try:
+            sock = spares.open(listener, datagram, self.settings.portRange, large=large)
+        except OSError as error:
+            raise LimitExceeded("no port left for a transfer") from error
+        return OwnPort(spares.hub, self.clock, self._alarms, owner, sock)
 
     def openLockstep(
         self, datagram: Datagram, owner: Exchange, content: bytes, terms: Terms
@@ -373,21 +379,19 @@ class TFTPService(Service):
 
         @raise LimitExceeded: as L{openPort}.
         """
-        listener, hub = self._serving()
-        sock = self._connect(listener, datagram, terms.blksize)
-        return Lockstep(hub, self.clock, self._alarms, owner, sock, content, terms, self.settings)
-
-    def _serving(self) -> tuple[ListeningSocket, Hub]:
-        if self._listener is None or self._hub is None:
-            raise LimitExceeded("not listening")
-        return self._listener.socket, self._hub
-
-    def _connect(self, listener: ListeningSocket, datagram: Datagram, blksize: int) -> PeerSocket:
-        large = blksize > wire.DEFAULT_BLKSIZE
+        listener, spares = self._serving()
+        settings = self.settings
+        large = terms.blksize > wire.DEFAULT_BLKSIZE
         try:
-            return listener.connect(datagram, self.settings.portRange, large=large)
+            spare = spares.connect(listener, datagram, settings.portRange, large=large)
         except OSError as error:
             raise LimitExceeded("no port left for a transfer") from error
+        return Lockstep(spares, spare, self._alarms, owner, content, terms, settings)
+
+    def _serving(self) -> tuple[ListeningSocket, SparePorts]:
+        if self._listener is None or self._spares is None:
+            raise LimitExceeded("not listening")
+        return self._listener.socket, self._spares
 
     def reply(self, datagram: Datagram, packet: bytes) -> None:
         """Send one packet from the listening port; what cannot be sent is lost."""
