@@ -447,8 +447,8 @@ class ISessionSlot(Interface):
         @raise LimitExceeded: this session has been too quick for too long.
         """
 
-    def doing(activity: str) -> None:
-        """What the session is at, for the operator's list; e.g. a verb and a path."""
+    def doing(verb: str, path: VirtualPath | None = None) -> None:
+        """What the session is at, for the operator's list; an empty verb: nothing."""
 
     def leave(reason: str) -> None:
         """The session is over.  Idempotent; must be called on every way out."""

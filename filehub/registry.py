@@ -29,6 +29,7 @@ from filehub.interfaces import (
     ISessionSlot,
 )
 from filehub.networks import Network, holdingOf, isWithin
+from filehub.paths import VirtualPath
 from filehub.refusals import Refusals
 
 #: The protocol whose clients do not log in.
@@ -127,9 +128,10 @@ class SessionSlot:
         "_deadline",
         "_due",
         "_hurriesSince",
+        "_path",
         "_registry",
+        "_verb",
         "account",
-        "activity",
         "connection",
         "disconnect",
         "group",
@@ -155,7 +157,8 @@ class SessionSlot:
         self.account: str | None = None
         self.limits: ISessionLimits | None = None
         self.session: Limited | None = None
-        self.activity = ""
+        self._verb = ""
+        self._path: VirtualPath | None = None
         self.networks: tuple[Network, ...] = ()
         self._deadline: Deadline | None = None
         #: The account's own rate of commands.
@@ -177,10 +180,10 @@ class SessionSlot:
             self.loggedOut()
         limits = account.limits
         commands = limits.commands
-        if commands is not None and self.connection.protocol == _LOGINLESS:
-            self._registry.countRequest(account.name, self.group, commands)
         if self.connection.protocol != _LOGINLESS:
             self._registry.countIn(self.connection.protocol, account)
+        elif commands is not None:
+            self._registry.countRequest(account.name, self.group, commands)
         self.account = account.name
         self.limits = limits
         self.session = session
@@ -231,9 +234,14 @@ class SessionSlot:
         call = self._registry.clock.callLater(wait, waiting.callback, None)
         return waiting
 
-    def doing(self, activity: str) -> None:
+    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
         """See L{ISessionSlot.doing}."""
-        self.activity = activity
+        self._verb, self._path = verb, path
+
+    @property
+    def activity(self) -> str:
+        """What it is at, in words."""
+        return self._verb if self._path is None else f"{self._verb} {self._path}"
 
     def leave(self, reason: str) -> None:
         """See L{ISessionSlot.leave}."""

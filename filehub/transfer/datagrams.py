@@ -259,7 +259,7 @@ class ListeningSocket:
         @return: False: it cannot be used any more.
         """
         try:
-            sock.connect(self._wayTo(to)[2])
+            sock.connect(to.peer if self._family == socket.AF_INET else self._wayTo(to)[2])
         except OSError:
             return False
         if large:

@@ -16,6 +16,7 @@ from filehub.credentials import Address, ConnectionInfo
 from filehub.errors import LimitExceeded
 from filehub.interfaces import IFileAccount, ISessionRegistry
 from filehub.networks import canonicalHost
+from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.passive import PassivePorts
@@ -175,7 +176,7 @@ class UncountedSlot:
     def pace(self) -> None:
         """See L{ISessionSlot.pace}."""
 
-    def doing(self, activity: str) -> None:
+    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
         """Nobody looks."""
 
     def leave(self, reason: str) -> None:

@@ -159,7 +159,7 @@ def begin(
 
 def show(session: FTPSession, transfer: OngoingTransfer) -> None:
     """Let the operator see it."""
-    session.slot.doing(f"{transfer.verb} {transfer.path}")
+    session.slot.doing(transfer.verb, transfer.path)
 
 
 def announce(

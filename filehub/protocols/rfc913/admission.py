@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from filehub.credentials import Address, ConnectionInfo
 from filehub.interfaces import IFileAccount, ISessionSlot
+from filehub.paths import VirtualPath
 
 _ids: Final = itertools.count(1)
 
@@ -52,7 +53,7 @@ class UncountedSlot:
     def pace(self) -> None:
         """See L{ISessionSlot.pace}."""
 
-    def doing(self, activity: str) -> None:
+    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
         """Nobody looks."""
 
     def leave(self, reason: str) -> None:

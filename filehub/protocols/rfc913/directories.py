@@ -29,7 +29,7 @@ async def LIST(session: RFC913Session, argument: str) -> Reply | None:
     if form not in ("F", "V"):
         return replies.failure("Say LIST F or LIST V")
     path = session.path(name) if name else session.directory
-    session.slot.doing(f"LIST {path}")
+    session.slot.doing("LIST", path)
     directory = await session.fileSystem.openDirectory(path)
     try:
         await _list(session, path, directory, form == "V")

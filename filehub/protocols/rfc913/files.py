@@ -20,7 +20,7 @@ async def KILL(session: RFC913Session, argument: str) -> Reply:
     """Remove one file; wildcards are part of the name."""
     try:
         path = session.path(argument)
-        session.slot.doing(f"KILL {path}")
+        session.slot.doing("KILL", path)
         await session.fileSystem.removeFile(path)
     except FileHubError as error:
         return replies.failure(f"Not deleted because {replies.reason(error)}")
@@ -55,7 +55,7 @@ async def TOBE(session: RFC913Session, argument: str) -> Reply:
     source = session.takePending(Renaming).source
     try:
         target = session.newPath(argument)
-        session.slot.doing(f"NAME {source}")
+        session.slot.doing("NAME", source)
         await session.fileSystem.rename(source, target, replace=False)
     except FileHubError as error:
         return replies.failure(f"File wasn't renamed because {replies.reason(error)}")

@@ -134,7 +134,7 @@ async def begin(session: RFC913Session, argument: str) -> Reply:
     if disposition is None:
         return replies.failure("Say STOR NEW, STOR OLD or STOR APP")
     storing = Storing(session, session.newPath(name), disposition)
-    session.slot.doing(f"STOR {storing.path}")
+    session.slot.doing("STOR", storing.path)
     try:
         reply = await storing.open()
     except AlreadyExists:

@@ -190,7 +190,7 @@ class Retrieving:
 async def RETR(session: RFC913Session, argument: str) -> Reply:
     """Announce how many bytes a file is on the wire."""
     path = session.path(argument)
-    session.slot.doing(f"RETR {path}")
+    session.slot.doing("RETR", path)
     source: IReadHandle = await session.fileSystem.openForReading(path)
     text = session.type == "A"
     try:
@@ -225,7 +225,7 @@ async def STOP(session: RFC913Session, argument: str) -> Reply:
 async def SEND(session: RFC913Session, argument: str) -> None:
     """Send the bytes, and nothing else."""
     retrieving = session.takePending(Retrieving)
-    session.slot.doing(f"SEND {retrieving.path}")
+    session.slot.doing("SEND", retrieving.path)
     moving = Moving(session, Direction.DOWNLOAD, retrieving.path)
     try:
         if not await moving.attempt(_download(session, retrieving, moving.progress)):
@@ -324,7 +324,7 @@ class Upload:
     async def run(self) -> Reply | None:
         """Say that they may come, store them, publish; returns the last reply."""
         session, target = self._session, self._target
-        session.slot.doing(f"STOR {self._path}")
+        session.slot.doing("STOR", self._path)
         session.send(replies.success("ok, waiting for file"))
         moving = Moving(session, Direction.UPLOAD, self._path)
         try:

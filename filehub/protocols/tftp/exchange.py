@@ -226,7 +226,7 @@ class Exchange:
         self._path = path = places[-1]
         if slot is not None:
             slot.loggedIn(account)
-            slot.doing(f"{'WRQ' if request.write else 'RRQ'} {path}")
+            slot.doing("WRQ" if request.write else "RRQ", path)
         if not request.write:
             return await self._download(account, places)
         if house.settings.write == "deny":

@@ -77,6 +77,8 @@ class Hub(Lingering):
     """
     A L{Watcher} that is one reader of a reactor.  Linux.
 
+    @ivar send: lets something send: now, or, while sockets are being served, together with
+        what others have to send.
     @ivar patience: how often a descriptor that is being read may look for more; see
         L{disappointed}.
     """
@@ -99,7 +101,7 @@ class Hub(Lingering):
         self._reactor: Any = reactor
         self._writers: set[int] = set()
         self._outgoing: list[Outgoing] = []
-        self._isServing = False
+        self.send: Callable[[Outgoing], object] = _sendNow
         self.patience = 0
         #: How much of it there is when lingering; where the peer needs the same
         #: processor it could not send while we look.
@@ -144,13 +146,6 @@ class Hub(Lingering):
             self._writers.discard(number)
             self._queue.modify(number, select.EPOLLIN)
 
-    def send(self, outgoing: Outgoing) -> None:
-        """Let it send, together with others that are being served just now."""
-        if self._isServing:
-            self._outgoing.append(outgoing)
-        else:
-            outgoing.sendNow()
-
     def logPrefix(self) -> str:
         """See L{twisted.internet.interfaces.ILoggingContext}."""
         return "TFTP"
@@ -169,7 +164,7 @@ class Hub(Lingering):
 
     def _serve(self, events: Events) -> None:
         descriptors, outgoing = self._descriptors, self._outgoing
-        self._isServing = True
+        self.send = outgoing.append
         for number, event in events:
             descriptor = descriptors.get(number)
             if descriptor is None:
@@ -187,7 +182,7 @@ class Hub(Lingering):
                 descriptor.connectionLost(Failure())  # type: ignore[no-untyped-call]
             if len(outgoing) >= _TOGETHER:
                 self._send()
-        self._isServing = False
+        self.send = _sendNow
         if outgoing:
             self._send()
 
@@ -201,6 +196,10 @@ class Hub(Lingering):
 
     def connectionLost(self, reason: Failure) -> None:
         """There is no connection to lose."""
+
+
+def _sendNow(outgoing: Outgoing) -> None:
+    outgoing.sendNow()
 
 
 def _refused() -> Failure:

@@ -65,6 +65,10 @@ _REQUESTS: Final = (b"\0\x01", b"\0\x02")
 Key = tuple[SocketAddress, str]
 
 
+def _tellNobody(event: Event) -> None:
+    """There are no observers."""
+
+
 class _Listener:
     """The listening socket in the hub: new requests take turns with running transfers."""
 
@@ -140,7 +144,7 @@ class TFTPService(Service):
         self._reactor = reactor
         self._openSocket = openSocket or partial(openListener, listen)
         self._sessions = sessions
-        self._sink = sink
+        self.emit: Callable[[Event], None] = _tellNobody if sink is None else sink.emit
         self._deadlines = deadlines if deadlines is not None else Deadlines(self.clock)
         self._alarms = Alarms(self.clock)
         self.groups: Groups | None = None
@@ -398,11 +402,6 @@ class TFTPService(Service):
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 self._listener.socket.send((packet,), datagram)
-
-    def emit(self, event: Event) -> None:
-        """Tell the observers."""
-        if self._sink is not None:
-            self._sink.emit(event)
 
     def missed(self, filename: bytes) -> None:
         """Boot loaders try a dozen names before they find one: no news for anybody."""

@@ -39,23 +39,21 @@ class SparePort:
     """
     One of them.
 
+    @ivar fileno: tells the descriptor; -1 when closed.
     @ivar client: whom it serves, and nobody else.
     @ivar socket: connected to the port of the client that it serves, or has served last.
     @ivar served: ports of the client.
     @ivar since: when it began to wait, by the clock.
     """
 
-    __slots__ = ("client", "served", "since", "socket")
+    __slots__ = ("client", "fileno", "served", "since", "socket")
 
     def __init__(self, client: Client, sock: PeerSocket, port: int) -> None:
         self.client = client
         self.socket = sock
+        self.fileno = sock.fileno
         self.served = {port}
         self.since = 0.0
-
-    def fileno(self) -> int:
-        """The descriptor; -1 when closed."""
-        return self.socket.fileno()
 
     def doRead(self) -> None:
         """Something has come too late for anybody."""

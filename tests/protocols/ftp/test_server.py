@@ -16,6 +16,7 @@ from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadlines
 from filehub.errors import LimitExceeded, NotFound, NotWelcome, PermissionDenied
 from filehub.events import ProtocolViolation
+from filehub.paths import VirtualPath
 from filehub.protocols.ftp.admission import UncountedSlot
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.server import FTPFactory, FTPProtocol
@@ -175,8 +176,8 @@ class Registry:
     def pace(self) -> None:
         """It never is too quick."""
 
-    def doing(self, activity: str) -> None:
-        self.log.append(activity)
+    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
+        self.log.append(verb if path is None else f"{verb} {path}")
 
     def leave(self, reason: str) -> None:
         self.log.append(f"left: {reason}")

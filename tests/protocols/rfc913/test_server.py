@@ -18,6 +18,7 @@ from filehub.attributes import DirectoryEntry, FileAttributes, FileType
 from filehub.credentials import Address, ConnectionInfo
 from filehub.errors import FileHubError, LimitExceeded, StorageUnavailable
 from filehub.interfaces import IFileAccount, ISessionRegistry, ISessionSlot
+from filehub.paths import VirtualPath
 from filehub.protocols.rfc913 import replies
 from filehub.protocols.rfc913.admission import addressOf
 from filehub.protocols.rfc913.settings import RFC913Settings
@@ -327,8 +328,8 @@ class Slot:
         self.waits.append(waiting)
         return waiting
 
-    def doing(self, activity: str) -> None:
-        self.told.append(activity)
+    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
+        self.told.append(verb if path is None else f"{verb} {path}")
 
     def leave(self, reason: str) -> None:
         self.told.append(f"left: {reason}")

@@ -401,8 +401,8 @@ class RegistryTests(AbuseTestCase):
             def loggedIn(self, account: object) -> None:
                 story.append("in")
 
-            def doing(self, activity: str) -> None:
-                story.append(activity)
+            def doing(self, verb: str, path: object = None) -> None:
+                story.append(f"{verb} {path}")
 
             def leave(self, reason: str) -> None:
                 story.append(("left", reason))
