@@ -28,7 +28,7 @@ from zope.interface import implementer
 from filehub.transfer.lingering import DISCOURAGED, Events, Lingering
 
 #: Packets that leave together at the most.
-_TOGETHER: Final = 8
+_TOGETHER: Final = 4
 #: How often a port looks for more of a window, half a microsecond to one each.
 _PATIENCE: Final = 100
 
