@@ -268,14 +268,14 @@ class CountingSink:
 
     def emit(self, event: Event) -> None:
         """See L{IEventSink.emit}."""
-        name = type(event).__name__
-        self.events[name] += 1
-        if name == "SessionStarted" or name == "SessionEnded":
+        kind = type(event)
+        self.events[kind.__name__] += 1
+        if kind is SessionStarted or kind is SessionEnded:
             # As most are.
             return
         if isinstance(event, (SessionRefused, AddressRefused)):
-            self.events[name] += event.more
-        if isinstance(event, TransferEnded):
+            self.events[kind.__name__] += event.more
+        elif isinstance(event, TransferEnded):
             protocol = event.connection.protocol
             self.transfers[protocol, event.direction, event.outcome] += 1
             self.nbytes[protocol, event.direction] += event.nbytes

@@ -17,6 +17,7 @@ import ipaddress
 import random
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -65,6 +66,12 @@ class Datagram(NamedTuple):
     local: str
     interface: int
     direct: bool
+
+
+@lru_cache(256)
+def _text4(address: bytes) -> str:
+    """The text of an address of ours."""
+    return socket.inet_ntop(socket.AF_INET, address)
 
 
 def plainHost(host: str) -> str:
@@ -185,11 +192,9 @@ class ListeningSocket:
             # Nothing there, or an error that an earlier reply met on its way.
             return None
         for level, kind, info in ancillary:
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            if kind == _IP_PKTINFO and level == socket.IPPROTO_IP:
                 interface, reply, sentTo = _pktinfo4.unpack(info)
-                return Datagram(
-                    data, peer, socket.inet_ntop(socket.AF_INET, reply), interface, reply == sentTo
-                )
+                return Datagram(data, peer, _text4(reply), interface, reply == sentTo)
             if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
                 raw, interface = _pktinfo6.unpack(info)
                 local = socket.inet_ntop(socket.AF_INET6, raw)

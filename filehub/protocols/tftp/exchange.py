@@ -381,9 +381,10 @@ class Exchange:
         self._released = True
         if self.port is None:
             self._house.forget(self)
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
 
     def _storageFailed(self, error: FileHubError) -> None:
         if self.port is not None:

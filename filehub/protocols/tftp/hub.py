@@ -27,6 +27,8 @@ from zope.interface import implementer
 
 from filehub.transfer.lingering import DISCOURAGED, Events, Lingering
 
+_READABLE: Final = select.EPOLLIN
+_WRITABLE: Final = select.EPOLLOUT
 #: Packets that leave together at the most.
 _TOGETHER: Final = 4
 #: How often a port looks for more of a window, half a microsecond to one each.
@@ -171,9 +173,9 @@ class Hub(Lingering):
                 # Closed by what was served just before.
                 continue
             try:
-                if event & select.EPOLLIN:
+                if event & _READABLE:
                     descriptor.doRead()
-                elif event & select.EPOLLOUT:
+                elif event & _WRITABLE:
                     descriptor.doWrite()
                 else:
                     descriptor.connectionLost(_refused())
