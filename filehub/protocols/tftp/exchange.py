@@ -65,7 +65,12 @@ class House(Protocol):
         """
 
     def openLockstep(
-        self, datagram: Datagram, owner: Exchange, content: bytes, terms: Terms
+        self,
+        datagram: Datagram,
+        owner: Exchange,
+        content: bytes,
+        terms: Terms,
+        settings: TFTPSettings,
     ) -> Lockstep:
         """
         A way to send a small file with a window of one, from a port of its own.
@@ -243,7 +248,7 @@ class Exchange:
             files = IAtOnce(account.fileSystem, None)
             whole = None if files is None else files.readAtOnce(places[0], SMALL)
             if whole is not None:
-                return self._send(whole)
+                return self._send(whole, account)
         self._path, handle = await house.naming.open(account, places)
         self._close = handle.close
         bounds = house.boundsFor(self.datagram, write=False)
@@ -269,17 +274,19 @@ class Exchange:
         settings = house.settings.patient(account.limits.stall)
         return partial(port.run, Sender(port, reader, terms, settings, self.started))
 
-    def _send(self, whole: bytes) -> Callable[[], None]:
+    def _send(self, whole: bytes, account: IFileAccount) -> Callable[[], None]:
         """All of the file is here: nothing is read later, and nothing is open."""
         house = self._house
+        settings = house.settings.patient(account.limits.stall)
         bounds = house.boundsFor(self.datagram, write=False)
         terms = negotiate(self.request, bounds, len(whole))
-        if terms.window == 1 and not house.settings.singlePort:
-            lockstep = self.port = house.openLockstep(self.datagram, self, whole, terms)
+        if terms.window == 1 and not settings.singlePort:
+            lockstep = house.openLockstep(self.datagram, self, whole, terms, settings)
+            self.port = lockstep
             return lockstep.begin
         port = self.port = house.openPort(self.datagram, self, terms.blksize)
         source = SmallFile(whole, terms.blksize)
-        return partial(port.run, Sender(port, source, terms, house.settings, self.started))
+        return partial(port.run, Sender(port, source, terms, settings, self.started))
 
     async def _upload(
         self, account: IFileAccount, places: Sequence[VirtualPath]

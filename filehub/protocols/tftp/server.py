@@ -376,7 +376,12 @@ class TFTPService(Service):
         return OwnPort(spares.hub, self.clock, self._alarms, owner, sock)
 
     def openLockstep(
-        self, datagram: Datagram, owner: Exchange, content: bytes, terms: Terms
+        self,
+        datagram: Datagram,
+        owner: Exchange,
+        content: bytes,
+        terms: Terms,
+        settings: TFTPSettings,
     ) -> Lockstep:
         """
         A way to send a small file with a window of one, from a port of its own.
@@ -384,7 +389,6 @@ class TFTPService(Service):
         @raise LimitExceeded: as L{openPort}.
         """
         listener, spares = self._serving()
-        settings = self.settings
         large = terms.blksize > wire.DEFAULT_BLKSIZE
         try:
             spare = spares.connect(listener, datagram, settings.portRange, large=large)

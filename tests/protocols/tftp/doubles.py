@@ -25,6 +25,7 @@ from filehub.protocols.tftp.server import TFTPService
 from filehub.protocols.tftp.settings import TFTPSettings
 from filehub.transfer.datagrams import Datagram
 from filehub.vfs.memory import MemoryTree
+from filehub.views import IAtOnce
 
 Peer = tuple[str, int]
 
@@ -116,6 +117,33 @@ class Door:
         self.logouts += 1
 
 
+@implementer(IAtOnce)
+class AtOnce:
+    """A file system in memory all of whose files are at hand at once."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+    def readAtOnce(self, path: VirtualPath, most: int) -> bytes | None:
+        async def read() -> bytes:
+            handle = await self._view.openForReading(path)
+            data: bytes = await handle.readAt(0, most + 1)
+            await handle.close()
+            return data
+
+        try:
+            content: bytes = now(read())
+        except Exception:
+            return None
+        return content if len(content) <= most else None
+
+    def replaceAtOnce(self, path: VirtualPath) -> None:
+        """Files are written in the usual way."""
+
+
 class PeerDouble:
     """In the place of a L{filehub.transfer.datagrams.PeerSocket}."""
 
@@ -193,6 +221,11 @@ class ListeningDouble:
         self._network.sockets[double.local] = double
         return double
 
+    def reconnect(self, sock: PeerDouble, to: Datagram, *, large: bool) -> bool:
+        sock.peer = to.peer
+        sock.inbox.clear()
+        return True
+
     def close(self) -> None:
         self.isClosed = True
 
@@ -209,6 +242,9 @@ class WatcherDouble:
 
     def removeReader(self, reader: Any) -> None:
         self.readers.pop(reader.fileno(), None)
+
+    def send(self, outgoing: Any) -> None:
+        outgoing.sendNow()
 
     def addWriter(self, writer: Any) -> None:
         """Everything can be sent at once here."""
@@ -263,11 +299,15 @@ class Site:
     A running service, with files in memory.
     """
 
-    def __init__(self, settings: TFTPSettings | None = None, **shared: Any) -> None:
+    def __init__(
+        self, settings: TFTPSettings | None = None, *, atOnce: bool = False, **shared: Any
+    ) -> None:
         self.reactor = MemoryReactorClock()
         self.tree = MemoryTree()
         self.view: Any = self.tree.viewFor("netboot")
         self.account = Account(self.view)
+        if atOnce:
+            self.account.fileSystem = AtOnce(self.view)
         self.door = Door(self.account)
         self.events = Events()
         self.network = Network()
@@ -282,6 +322,11 @@ class Site:
         self.service.network = self.network
         self.service.privilegedStartService()
         self.service.startService()
+
+    def forgetSpares(self) -> None:
+        """Close the ports that only wait for the next transfer."""
+        if self.service._spares is not None:
+            self.service._spares.clear()
 
     def store(self, name: str, content: bytes) -> None:
         """Put a file there."""

@@ -17,8 +17,11 @@ from tests.protocols.tftp.doubles import Site
 
 
 class AbuseTestCase(SynchronousTestCase):
+    #: All of a small file is at hand.
+    atOnce = False
+
     def makeSite(self, settings: TFTPSettings | None = None) -> Site:
-        site = Site(settings)
+        site = Site(settings, atOnce=self.atOnce)
         site.store("file", bytes(1280))
         return site
 
@@ -200,6 +203,7 @@ class ManyTests(AbuseTestCase):
                 honest.read(b"file")
                 self.assertEqual(len(honest.download()), 1280)
         self.assertLessEqual(site.service.transfers, 250)
+        site.forgetSpares()
         still = [each for each in site.network.sockets.values() if not each.isClosed]
         self.assertEqual(len(still), site.service.transfers)
         self.assertEqual(site.door.logins - site.door.logouts, site.service.transfers)

@@ -28,9 +28,11 @@ def code(packet: bytes) -> int:
 
 class SiteTestCase(SynchronousTestCase):
     settings = TFTPSettings()
+    #: All of a small file is at hand.
+    atOnce = False
 
     def setUp(self) -> None:
-        self.site = Site(self.settings)
+        self.site = Site(self.settings, atOnce=self.atOnce)
         self.site.store("file", bytes(range(256)) * 5)
         self.data = bytes(range(256)) * 5
 
@@ -38,6 +40,7 @@ class SiteTestCase(SynchronousTestCase):
         """Nothing is left of any transfer."""
         self.assertEqual(self.site.service.transfers, 0)
         self.assertEqual(self.site.door.logins, self.site.door.logouts)
+        self.site.forgetSpares()
         self.assertTrue(all(each.isClosed for each in self.site.network.sockets.values()))
 
     def record(self) -> TransferEnded:
