@@ -157,7 +157,7 @@ class LossTests(test_server.SiteTestCase):
         strangers = 0
         for seed in range(300):
             source = random.Random(seed)
-            site = Site(TFTPSettings(linger=3.0, stall=20.0), atOnce=True)
+            site = Site(TFTPSettings(linger=20.0, stall=30.0), atOnce=True)
             content = source.randbytes(source.choice((0, 100, 512, 3000, 16384)))
             site.store("file", content)
             client = site.client()
