@@ -83,6 +83,9 @@ class Alarms:
         self.next = math.inf
         now = self._clock.seconds()
         for sleeper in [each for each in self._sleepers if each.due <= now]:
+            if sleeper.due > now:
+                # What another one was called for has ended it, or put it off.
+                continue
             with self._log.failuresHandled("a transfer's timer failed"):
                 sleeper.ring(now)
         earliest = min((each.due for each in self._sleepers), default=math.inf)

@@ -185,6 +185,24 @@ class AlarmTests(SynchronousTestCase):
         (rang,) = sleeper.rang
         self.assertLess(rang, 0.0265)
 
+    def test_endedMeanwhile(self) -> None:
+        """Whoever is over because another one was called is not called any more."""
+
+        class Pair(Sleeper):
+            other: Sleeper
+
+            def ring(self, now: float) -> None:
+                super().ring(now)
+                self.other.due = math.inf
+
+        pair = [Pair(self.alarms, 0.01) for _ in range(2)]
+        pair[0].other, pair[1].other = pair[1], pair[0]
+        for each in pair:
+            self.alarms.add(each)
+        self.alarms.expect(0.01)
+        self.clock.advance(0.1)
+        self.assertEqual(sum(len(each.rang) for each in pair), 1)
+
     def test_failing(self) -> None:
         """One that fails does not keep the others from being called."""
 
