@@ -49,6 +49,7 @@ def rowOf(slot: SessionSlot, now: float) -> Row:
     @param now: by the registry's clock, seconds.
     """
     connection = slot.connection
+    nbytes, moving = slot.moved(now) or (None, None)
     return {
         "session": connection.sessionId,
         "process": os.getpid(),
@@ -59,6 +60,8 @@ def rowOf(slot: SessionSlot, now: float) -> Row:
         "port": connection.peer.port,
         "seconds": round(now - slot.since, 1),
         "activity": slot.activity,
+        "bytes": nbytes,
+        "moving": None if moving is None else round(moving, 3),
     }
 
 

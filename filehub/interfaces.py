@@ -447,8 +447,8 @@ class ISessionSlot(Interface):
         @raise LimitExceeded: this session has been too quick for too long.
         """
 
-    def doing(verb: str, path: VirtualPath | None = None) -> None:
-        """What the session is at, for the operator's list; an empty verb: nothing."""
+    def doing(verb: str, path: VirtualPath | None = None, moving: Any = None) -> None:
+        """What it is at, for the operator; C{moving.nbytes} have moved.  No verb: nothing."""
 
     def leave(reason: str) -> None:
         """The session is over.  Idempotent; must be called on every way out."""

@@ -119,6 +119,14 @@ class LocalCounts(dict[object, int]):
         return self.get(key, 0) >= cap
 
 
+class Moving(Protocol):
+    """A file on its way."""
+
+    @property
+    def nbytes(self) -> int:
+        """Octets of it that have moved so far."""
+
+
 @implementer(ISessionSlot)
 class SessionSlot:
     """See L{ISessionSlot}."""
@@ -128,6 +136,8 @@ class SessionSlot:
         "_deadline",
         "_due",
         "_hurriesSince",
+        "_moving",
+        "_movingSince",
         "_path",
         "_registry",
         "_verb",
@@ -159,6 +169,8 @@ class SessionSlot:
         self.session: Limited | None = None
         self._verb = ""
         self._path: VirtualPath | None = None
+        self._moving: Moving | None = None
+        self._movingSince = 0.0
         self.networks: tuple[Network, ...] = ()
         self._deadline: Deadline | None = None
         #: The account's own rate of commands.
@@ -234,17 +246,32 @@ class SessionSlot:
         call = self._registry.clock.callLater(wait, waiting.callback, None)
         return waiting
 
-    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
+    def doing(
+        self, verb: str, path: VirtualPath | None = None, moving: Moving | None = None
+    ) -> None:
         """See L{ISessionSlot.doing}."""
-        self._verb, self._path = verb, path
+        self._verb, self._path, self._moving = verb, path, moving
+        if moving is not None:
+            self._movingSince = self._registry.clock.seconds()
 
     @property
     def activity(self) -> str:
         """What it is at, in words."""
         return self._verb if self._path is None else f"{self._verb} {self._path}"
 
+    def moved(self, now: float) -> tuple[int, float] | None:
+        """
+        Octets of the file that is on its way, and for how long it has been, in seconds.
+
+        @return: L{None} if there is no such file.
+        """
+        if self._moving is None:
+            return None
+        return self._moving.nbytes, now - self._movingSince
+
     def leave(self, reason: str) -> None:
         """See L{ISessionSlot.leave}."""
+        self._moving = None
         self._registry.remove(self, reason)
 
 

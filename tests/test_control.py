@@ -9,19 +9,24 @@ import shutil
 import socket
 import tempfile
 import threading
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from rich.console import Console
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.cli.main import cli
-from filehub.control import Control, ask
+from filehub.cli.who import _rate, _shown
+from filehub.control import Control, Row, ask
 from filehub.credentials import Address
 from filehub.errors import StorageUnavailable
+from filehub.paths import ROOT
 from filehub.registry import SessionCaps, SessionRegistry
+from filehub.transfer.progress import Progress
 
 
 class ControlTests(SynchronousTestCase):
@@ -75,9 +80,25 @@ class ControlTests(SynchronousTestCase):
                 "port": 4000,
                 "seconds": 61.0,
                 "activity": "RETR /a\nb",
+                "bytes": None,
+                "moving": None,
             },
         )
         self.assertEqual(rows[-1]["account"], None)
+
+    def test_moving(self) -> None:
+        """Of a file on its way, what has moved of it and since when; afterwards nothing."""
+        slot = self.admit("203.0.113.7")
+        progress = Progress()
+        self.clock.advance(5)
+        slot.doing("RETR", ROOT.child("a"), progress)
+        self.clock.advance(0.25)
+        progress.nbytes = 1000
+        row, _ = self.rows({"ask": "who"})
+        self.assertEqual((row["bytes"], row["moving"], row["seconds"]), (1000, 0.25, 5.2))
+        slot.doing("")
+        row, _ = self.rows({"ask": "who"})
+        self.assertEqual((row["bytes"], row["moving"]), (None, None))
 
     def test_leave(self) -> None:
         """Whoever matches all that is said is sent away, and nobody else."""
@@ -168,13 +189,50 @@ class AskTests(SynchronousTestCase):
         row = {
             "session": 2, "process": 7, "protocol": "ftp", "secure": True, "account": "a[red]",
             "address": "192.0.2.1", "port": 1, "seconds": 3725.9, "activity": "RETR /\x1b[31m",
+            "bytes": 3_000_000, "moving": 2.0,
         }  # fmt: skip
         self.serve("2", json.dumps(row).encode() + b'\n{"whole": true}\n')
         done = CliRunner().invoke(cli, ["who", "--config", str(self.file)])
         self.assertEqual(done.exit_code, 0, done.output)
-        for expected in ("ftp TLS", "a[red]", "1:02:05", r"\x1b[31m", "1 session"):
+        for expected in ("ftp TLS", "a[red]", "1:02:05", "3.0 MB", "1.5 MB/s", "1 session"):
             self.assertIn(expected, done.output)
         self.assertNotIn("\x1b", done.output)
+
+    def test_whole(self) -> None:
+        """A name that is too long for its column is broken, and nothing of it is lost."""
+        name = "/" + "-".join(f"part{each}" for each in range(20))
+        row = {
+            "session": 123456, "process": 7, "protocol": "ftp", "secure": True, "account": "ada",
+            "address": "2001:db8:1:2:3:4:5:6", "port": 1, "seconds": 9.0, "activity": name,
+            "bytes": 3_000_000, "moving": 2.0,
+        }  # fmt: skip
+        console = Console(width=80, file=StringIO())
+        console.print(_shown([row], {}))
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        begin = lines[0].index("does")
+        self.assertEqual("".join(line[begin:].strip() for line in lines[1:-1]), name)
+
+    def test_watched(self) -> None:
+        """The rate is that since the last look, unless another transfer began meanwhile."""
+
+        def row(nbytes: int | None, moving: float | None) -> Row:
+            return {"bytes": nbytes, "moving": moving}
+
+        for before, now, expected in (
+            (None, row(4_000, 2.0), "2.0 kB/s"),
+            (row(4_000, 2.0), row(5_000, 3.0), "1.0 kB/s"),
+            (row(4_000, 2.0), row(500, 0.5), "1.0 kB/s"),
+            (row(None, None), row(500, 0.5), "1.0 kB/s"),
+            (row(4_000, 2.0), row(None, None), ""),
+            (None, row(0, 0.0), ""),
+        ):
+            self.assertEqual(_rate(now, before), expected)
+
+    def test_watchedBy(self) -> None:
+        """To look again and again takes a terminal, and somebody who looks."""
+        for options, reason in ((["--watch"], "terminal"), (["--watch", "--as-json"], "people")):
+            done = CliRunner().invoke(cli, ["who", "--config", str(self.file), *options])
+            self.assertEqual((done.exit_code, reason in done.output), (2, True), done.output)
 
     def test_which(self) -> None:
         """Nobody is sent away by a command that does not say whom."""

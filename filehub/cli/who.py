@@ -5,11 +5,15 @@ C{filehub who} and C{filehub kick}: the sessions of a running server.
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -21,21 +25,73 @@ from filehub.errors import ConfigurationError, FileHubError
 from filehub.networks import Network
 from filehub.observers import escaped
 
+#: Seconds between two looks.
+_INTERVAL: Final = 1.0
+
 
 @click.command()
 @configurationOption
 @click.option("--as-json", is_flag=True, help="A line of JSON for each session.")
-def who(file: Path, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+def who(file: Path, as_json: bool, watch: bool) -> None:
     """
-    Say who is there, and what they do.  Exit status 1 if no server runs.
+    Say who is there, what they do, and how quickly.  Exit status 1 if no server runs.
     """
-    rows = _asked(file, {"ask": "who"})
-    rows.sort(key=lambda row: -float(row["seconds"]))
+    if watch and as_json:
+        raise click.UsageError("--watch is for people, --as-json for programs")
+    if watch:
+        _watch(file)
+        return
+    rows = _present(file)
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
+    else:
+        Console(highlight=False).print(_shown(rows, {}))
+
+
+def _watch(file: Path) -> None:
+    """Until there is no server, or nobody looks any more."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        raise click.UsageError("--watch needs a terminal")
+    rows = _present(file)
+    try:
+        with Live(_shown(rows, {}), console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                time.sleep(_INTERVAL)
+                earlier = {_transferOf(row): row for row in rows}
+                rows = _present(file)
+                live.update(_shown(rows, earlier), refresh=True)
+    except KeyboardInterrupt:
+        # That is how it ends.
         return
-    table = Table("session", "protocol", "account", "address", "for", "does", show_edge=False)
+
+
+def _present(file: Path) -> list[Row]:
+    """Who is there, those first who have been there the longest."""
+    return sorted(_asked(file, {"ask": "who"}), key=lambda row: -float(row["seconds"]))
+
+
+def _transferOf(row: Row) -> tuple[object, ...]:
+    return row["process"], row["session"], row["activity"]
+
+
+def _shown(rows: list[Row], earlier: Mapping[tuple[object, ...], Row]) -> RenderableType:
+    """
+    @param earlier: what was seen the last time; rates are those since then.
+    """
+    total = f"{len(rows)} session{'' if len(rows) == 1 else 's'}"
+    if not rows:
+        return total
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    # What is too long is broken, and whole.
+    for name in ("session", "protocol", "account"):
+        table.add_column(name, min_width=len(name), overflow="fold")
+    table.add_column("address", min_width=15, overflow="fold")
+    for name in ("for", "moved", "rate"):
+        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("does", overflow="fold")
     for row in rows:
         cells = (
             str(row["session"]),
@@ -43,13 +99,23 @@ def who(file: Path, as_json: bool) -> None:
             escaped(row["account"] or "-"),
             row["address"],
             _duration(row["seconds"]),
+            "" if row["bytes"] is None else decimal(row["bytes"]),
+            _rate(row, earlier.get(_transferOf(row))),
             escaped(row["activity"]),
         )
         table.add_row(*(Text(cell) for cell in cells))
-    console = Console(highlight=False)
-    if rows:
-        console.print(table)
-    console.print(f"{len(rows)} session{'' if len(rows) == 1 else 's'}")
+    return Group(table, total)
+
+
+def _rate(row: Row, before: Row | None) -> str:
+    nbytes, seconds = row["bytes"], row["moving"]
+    if nbytes is None:
+        return ""
+    if before is not None and before["bytes"] is not None and before["moving"] < seconds:
+        # Otherwise it is another transfer of the same name.
+        nbytes -= before["bytes"]
+        seconds -= before["moving"]
+    return f"{decimal(int(nbytes / seconds))}/s" if seconds > 0 else ""
 
 
 @click.command()

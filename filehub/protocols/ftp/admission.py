@@ -176,7 +176,7 @@ class UncountedSlot:
     def pace(self) -> None:
         """See L{ISessionSlot.pace}."""
 
-    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
+    def doing(self, verb: str, path: VirtualPath | None = None, moving: Any = None) -> None:
         """Nobody looks."""
 
     def leave(self, reason: str) -> None:

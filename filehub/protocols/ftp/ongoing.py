@@ -159,7 +159,8 @@ def begin(
 
 def show(session: FTPSession, transfer: OngoingTransfer) -> None:
     """Let the operator see it."""
-    session.slot.doing(transfer.verb, transfer.path)
+    moving = None if transfer.direction is None else transfer.progress
+    session.slot.doing(transfer.verb, transfer.path, moving)
 
 
 def announce(

@@ -62,7 +62,9 @@ class Moving:
     @ivar error: why it failed, once it has.
     """
 
-    def __init__(self, session: RFC913Session, direction: Direction, path: VirtualPath) -> None:
+    def __init__(
+        self, session: RFC913Session, verb: str, direction: Direction, path: VirtualPath
+    ) -> None:
         self._session = session
         self._direction = direction
         self._path = path
@@ -70,6 +72,7 @@ class Moving:
         self.progress: Progress = session.progress()
         self.error: FileHubError | None = None
         session.isMoving = True
+        session.slot.doing(verb, path, self.progress)
 
     async def attempt(self, work: Awaitable[Any]) -> bool:
         """Do a part of it; is all well?"""
@@ -97,6 +100,7 @@ class Moving:
         """It is over; tell the observers."""
         session = self._session
         session.isMoving = False
+        session.slot.doing("")
         if session.wasKicked and isinstance(self.error, PeerGone):
             self.error = Aborted()
         report(
@@ -225,8 +229,7 @@ async def STOP(session: RFC913Session, argument: str) -> Reply:
 async def SEND(session: RFC913Session, argument: str) -> None:
     """Send the bytes, and nothing else."""
     retrieving = session.takePending(Retrieving)
-    session.slot.doing("SEND", retrieving.path)
-    moving = Moving(session, Direction.DOWNLOAD, retrieving.path)
+    moving = Moving(session, "SEND", Direction.DOWNLOAD, retrieving.path)
     try:
         if not await moving.attempt(_download(session, retrieving, moving.progress)):
             session.abort("download broken")
@@ -324,9 +327,8 @@ class Upload:
     async def run(self) -> Reply | None:
         """Say that they may come, store them, publish; returns the last reply."""
         session, target = self._session, self._target
-        session.slot.doing("STOR", self._path)
         session.send(replies.success("ok, waiting for file"))
-        moving = Moving(session, Direction.UPLOAD, self._path)
+        moving = Moving(session, "STOR", Direction.UPLOAD, self._path)
         try:
             if not (
                 await moving.attempt(self._fill(moving.progress))

@@ -176,7 +176,7 @@ class Exchange:
         settings = self._house.settings
         age = now - self.started
         if self.port is not None and not self._ended and age > settings.rateGrace:
-            if self.port.nbytes < settings.minimumRate * age:
+            if self.nbytes < settings.minimumRate * age:
                 self.port.session.fail(wire.ErrorCode.NOT_DEFINED, "too slow", Outcome.STALLED)
 
     def whenReleased(self) -> Deferred[None]:
@@ -187,6 +187,11 @@ class Exchange:
         else:
             self._waiters.append(waiter)
         return waiter
+
+    @property
+    def nbytes(self) -> int:
+        """Octets of the file that have moved so far."""
+        return 0 if self.port is None else self.port.nbytes
 
     # --- what the port says ---------------------------------------------------------
 
@@ -231,7 +236,7 @@ class Exchange:
         self._path = path = places[-1]
         if slot is not None:
             slot.loggedIn(account)
-            slot.doing("WRQ" if request.write else "RRQ", path)
+            slot.doing("WRQ" if request.write else "RRQ", path, self)
         if not request.write:
             return await self._download(account, places)
         if house.settings.write == "deny":

@@ -176,7 +176,7 @@ class Registry:
     def pace(self) -> None:
         """It never is too quick."""
 
-    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
+    def doing(self, verb: str, path: VirtualPath | None = None, moving: Any = None) -> None:
         self.log.append(verb if path is None else f"{verb} {path}")
 
     def leave(self, reason: str) -> None:

@@ -328,7 +328,7 @@ class Slot:
         self.waits.append(waiting)
         return waiting
 
-    def doing(self, verb: str, path: VirtualPath | None = None) -> None:
+    def doing(self, verb: str, path: VirtualPath | None = None, moving: Any = None) -> None:
         self.told.append(verb if path is None else f"{verb} {path}")
 
     def leave(self, reason: str) -> None:
@@ -375,7 +375,7 @@ class RegistryTests(SynchronousTestCase):
         server.say("USER mkl")
         server.say("DONE")
         (slot,) = self.registry.slots
-        self.assertEqual(slot.told, ["in mkl", "RETR /f", "SEND /f", "out", "left: done"])
+        self.assertEqual(slot.told, ["in mkl", "RETR /f", "SEND /f", "", "out", "left: done"])
         self.assertEqual(
             slot.connection,
             ConnectionInfo(

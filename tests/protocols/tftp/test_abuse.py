@@ -405,7 +405,7 @@ class RegistryTests(AbuseTestCase):
             def loggedIn(self, account: object) -> None:
                 story.append("in")
 
-            def doing(self, verb: str, path: object = None) -> None:
+            def doing(self, verb: str, path: object = None, moving: object = None) -> None:
                 story.append(f"{verb} {path}")
 
             def leave(self, reason: str) -> None:
