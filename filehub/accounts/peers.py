@@ -8,7 +8,6 @@ networks, accounts, and what says whether they may be used now are asked each ti
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -38,10 +37,10 @@ class PeerPortal:
         """See L{LoginPortal.login}."""
         return self._portal.login(credentials, mind, *interfaces)
 
-    def accountAt(self, connection: ConnectionInfo) -> Coroutine[Any, Any, IFileAccount]:
+    async def accountAt(self, connection: ConnectionInfo) -> IFileAccount:
         """See L{IAddressLogin.accountAt}."""
         name = self._networks.accountAt(connection.peer.host)
-        return self._realm.accountFor(name, connection)
+        return await self._realm.accountFor(name, connection)
 
 
 __all__ = ["PeerPortal"]
