@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 
 #: Seconds that SQLite waits for another process' lock.
 _PATIENCE: Final = 5.0
+#: SQLite's codes for files that it may not open or write.
+_FORBIDDEN: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 
 
 class StateDatabase:
@@ -55,10 +57,7 @@ class StateDatabase:
             self._connection = self._connect()
         except (OSError, sqlite3.Error) as error:
             self.closeNow()
-            reason = error.strerror if isinstance(error, OSError) else _line(error)
-            raise ConfigurationError(
-                f"cannot use {self.path}: {reason} (if it is damaged, move it away)"
-            ) from None
+            raise ConfigurationError(f"cannot use {self.path}: {_reason(error)}") from None
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -165,6 +164,15 @@ class StateDatabase:
 
 def _line(error: sqlite3.Error) -> str:
     return " ".join(str(error).split())
+
+
+def _reason(error: OSError | sqlite3.Error) -> str:
+    """Why a database cannot be used, and what may help."""
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FORBIDDEN:
+        return f"{_line(error)} (may the server's user write to its folder?)"
+    return f"{_line(error)} (if it is damaged, move it away)"
 
 
 def asBytes(text: Any) -> bytes:

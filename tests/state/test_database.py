@@ -77,6 +77,13 @@ class DatabaseTests(SynchronousTestCase):
         self.path.parent.write_text("")
         self.assertIn("cannot use", self.refused())
 
+    def test_forbidden(self) -> None:
+        """What may not be opened is not called damaged, or somebody would move it away."""
+        self.path.mkdir(parents=True)
+        refusal = self.refused()
+        self.assertIn("may the server's user write", refusal)
+        self.assertNotIn("damaged", refusal)
+
     def test_oneServer(self) -> None:
         """Two servers never have it; a look from outside does no harm."""
         first = self.opened()
