@@ -24,6 +24,7 @@ from tests.integration.harness import (
 )
 from tests.integration.rawftp import drain
 from tests.integration.rawrfc913 import RawRFC913
+from tests.integration.rawtftp import RRQ, RawTFTP, ack, request
 from tests.integration.test_workers import WorkersTestCase
 
 
@@ -100,6 +101,36 @@ class AccountsTests(WorkersTestCase):
             self.assertIn(f"{limit} of {limit} bytes", str(second.command("SITE QUOTA")))
             for session in (first, second):
                 session.expect(221, "QUIT")
+
+    def test_moved(self) -> None:
+        """What has moved of a file that is on its way is told for each protocol alike."""
+        (self.work / "small").write_bytes(bytes(2_000))
+        (session,) = self.spread()[:1]
+        session.login()
+        with (
+            RawRFC913(self.site.rfc913) as simple,
+            RawTFTP(self.site.tftp) as trivial,
+            session.passive() as data,
+        ):
+            session.expect(150, f"STOR {self.virtual}/a")
+            data.sendall(bytes(5_000))
+            simple.login()
+            self.assertEqual(simple.command(f"STOR NEW {self.virtual}/b")[:1], b"+")
+            self.assertEqual(simple.command("SIZE 9000")[:1], b"+")
+            simple.send(bytes(4_000))
+            trivial.ask(request(RRQ, f"{self.virtual}/small".encode()))
+            trivial.answer(ack(1))
+            expected = {("ftp", 5_000), ("rfc913", 4_000), ("tftp", 512)}
+
+            def isTold() -> bool:
+                rows = [row for row in self.who() if row["bytes"] is not None]
+                return {(row["protocol"], row["bytes"]) for row in rows} == expected
+
+            until(isTold, "all three are told")
+            shown = self.filehub("who")[1]
+            for moved in ("5.0 kB", "4.0 kB", "512 bytes", "B/s"):
+                self.assertIn(moved, shown)
+        self.assertEqual(session.final().code, 226)
 
     def test_who(self) -> None:
         """The sessions of all are listed, and ended, and one that was killed leaves nothing."""
