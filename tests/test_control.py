@@ -185,17 +185,18 @@ class AskTests(SynchronousTestCase):
             (self.folder / "2").unlink()
 
     def test_shown(self) -> None:
-        """A name that a client chose drives no terminal."""
+        """A name that a client chose drives no terminal; in a pipe it is in one line."""
         row = {
             "session": 2, "process": 7, "protocol": "ftp", "secure": True, "account": "a[red]",
-            "address": "192.0.2.1", "port": 1, "seconds": 3725.9, "activity": "RETR /\x1b[31m",
-            "bytes": 3_000_000, "moving": 2.0,
+            "address": "192.0.2.1", "port": 1, "seconds": 3725.9,
+            "activity": "RETR /\x1b[31m" + "x" * 200, "bytes": 3_000_000, "moving": 2.0,
         }  # fmt: skip
         self.serve("2", json.dumps(row).encode() + b'\n{"whole": true}\n')
         done = CliRunner().invoke(cli, ["who", "--config", str(self.file)])
         self.assertEqual(done.exit_code, 0, done.output)
         for expected in ("ftp TLS", "a[red]", "1:02:05", "3.0 MB", "1.5 MB/s", "1 session"):
             self.assertIn(expected, done.output)
+        self.assertIn("x" * 200, done.output)
         self.assertNotIn("\x1b", done.output)
 
     def test_whole(self) -> None:

@@ -27,6 +27,9 @@ from filehub.observers import escaped
 
 #: Seconds between two looks.
 _INTERVAL: Final = 1.0
+#: Columns that a table needs, and those that nothing needs.
+_NARROWEST: Final = 80
+_ENDLESS: Final = 10_000
 
 
 @click.command()
@@ -47,12 +50,12 @@ def who(file: Path, as_json: bool, watch: bool) -> None:
         for row in rows:
             click.echo(json.dumps(row))
     else:
-        Console(highlight=False).print(_shown(rows, {}))
+        _console().print(_shown(rows, {}))
 
 
 def _watch(file: Path) -> None:
     """Until there is no server, or nobody looks any more."""
-    console = Console(highlight=False)
+    console = _console()
     if not console.is_terminal:
         raise click.UsageError("--watch needs a terminal")
     rows = _present(file)
@@ -66,6 +69,13 @@ def _watch(file: Path) -> None:
     except KeyboardInterrupt:
         # That is how it ends.
         return
+
+
+def _console() -> Console:
+    """Programs get a line for each session, and narrow terminals break what is too long."""
+    console = Console(highlight=False)
+    console.width = max(console.width, _NARROWEST) if console.is_terminal else _ENDLESS
+    return console
 
 
 def _present(file: Path) -> list[Row]:
