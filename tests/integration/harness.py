@@ -10,7 +10,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import random
 import re
 import shutil
 import signal
@@ -30,6 +29,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import filehub
 from filehub.certificates import makeSelfSigned
+from tests.ports import freePort, haveIPv6
 
 SOURCE = Path(filehub.__file__).parent.parent
 
@@ -43,37 +43,6 @@ TROUBLE = re.compile(r"Traceback \(most recent call last\)|Unhandled|^Failure\b|
 
 #: A cheap hash: tests of the cost are elsewhere.
 hashPassword = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash
-
-
-def haveIPv6() -> bool:
-    """Can sockets be bound to C{::1} here?"""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def freePort(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """
-    A port that nothing on this machine is bound to at the moment, in either family, and
-    that no outgoing connection gets by chance before it is used.
-    """
-    families = [socket.AF_INET, socket.AF_INET6] if haveIPv6() else [socket.AF_INET]
-    for _ in range(200):
-        port = random.randrange(10_240, 32_000)
-        with contextlib.ExitStack() as stack:
-            try:
-                for family in families:
-                    probe = stack.enter_context(socket.socket(family, kind))
-                    if family == socket.AF_INET6:
-                        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                    probe.bind(("", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 def boundPorts(protocol: str, process: int | str = "self") -> set[int]:

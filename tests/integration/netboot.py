@@ -21,8 +21,9 @@ from pathlib import Path
 from socket import SOCK_DGRAM
 from typing import Any, Final
 
-from tests.integration.harness import Daemon, content, freePort, tomlList
+from tests.integration.harness import Daemon, content, tomlList
 from tests.integration.namespaces import Namespace
+from tests.ports import freePort
 
 #: Seconds until every machine must have booted; together they need 40 where nothing else
 #: is done on two processors.

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.certauthority import Authority
-from tests.integration.harness import ANSWER, PATIENCE, IntegrationTestCase, freePort
+from tests.integration.harness import ANSWER, PATIENCE, IntegrationTestCase
 from tests.integration.rawftp import RawFTP
+from tests.ports import freePort
 
 #: Who runs them, where the tests are the superuser's.
 NOBODY = "nobody"

@@ -26,12 +26,12 @@ from tests.integration.harness import (
     ClientTestCase,
     boundPorts,
     content,
-    freePort,
     hashPassword,
     sharedSite,
     until,
 )
 from tests.integration.test_ftp_clients import readTree
+from tests.ports import freePort
 
 CLIENT = (sys.executable, "-c", "from filehub.cli.main import main; main()")
 

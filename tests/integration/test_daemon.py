@@ -30,13 +30,13 @@ from tests.integration.harness import (
     boundPorts,
     content,
     daemonEnvironment,
-    freePort,
     refused,
     until,
 )
 from tests.integration.rawftp import RawFTP, drain
 from tests.integration.rawrfc913 import RawRFC913
 from tests.integration.rawtftp import RawTFTP, TFTPError
+from tests.ports import freePort
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 

@@ -22,6 +22,7 @@ from tests.integration.harness import (
     until,
 )
 from tests.integration.rawftp import RawFTP, drain, reset
+from tests.ports import freePort
 
 #: Another address of this machine: a stranger.
 STRANGER = "127.0.0.7"
@@ -265,15 +266,7 @@ class SmallRangeTests(DataChannelTestCase):
     """A range of three passive ports."""
 
     def makeSite(self) -> Site:
-        with contextlib.ExitStack() as stack:
-            for _ in range(200):
-                start = random.randrange(20_000, 30_000)
-                try:
-                    for number in range(start, start + 3):
-                        stack.enter_context(socket.create_server(("127.0.0.1", number)))
-                except OSError:
-                    continue
-                break
+        start = freePort(count=3)
         return self.newSite(ftp=f'passive_ports = "{start}-{start + 2}"')
 
     def test_exhaustion(self) -> None:

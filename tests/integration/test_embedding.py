@@ -18,12 +18,12 @@ from tests.integration.harness import (
     ClientTestCase,
     boundPorts,
     daemonEnvironment,
-    freePort,
     hashPassword,
     until,
 )
 from tests.integration.rawftp import RawFTP, drain
 from tests.integration.rawtftp import RawTFTP, TFTPError
+from tests.ports import freePort
 
 EXAMPLE = SOURCE / "examples" / "embed_ftp_tftp.py"
 FILE_EXAMPLE = SOURCE / "examples" / "embed_password_file.py"

@@ -7,10 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.integration.harness import ClientTestCase, Daemon, freePort
+from tests.integration.harness import ClientTestCase, Daemon
 from tests.integration.rawftp import RawFTP
 from tests.integration.rawrfc913 import RawRFC913
 from tests.integration.rawtftp import RawTFTP
+from tests.ports import freePort
 
 #: Binds the ports given before C{--}, hands them over as sd_listen_fds(3) says, and
 #: becomes what follows.

@@ -18,11 +18,11 @@ from tests.integration.harness import (
     boundPorts,
     content,
     endpoint,
-    freePort,
     tomlList,
     until,
 )
 from tests.integration.rawftp import RawFTP, drain
+from tests.ports import freePort
 
 #: Where clients come from, as proxies say; nothing in this machine has these addresses.
 CLIENT, OTHER = "192.0.2.77", "192.0.2.78"
@@ -150,7 +150,7 @@ class HAProxyTests(IntegrationTestCase):
 
     def makeSite(self) -> Site:
         self.port = freePort()
-        self.first = freePort()
+        self.first = freePort(count=3)
         return self.newSite(
             limits=MANY,
             ftp=proxied(self.port) + f'passive_ports = "{self.first}-{self.first + 2}"\n',
@@ -237,7 +237,7 @@ class TunnelTests(IntegrationTestCase):
     NEAR = "127.0.0.41"
 
     def makeSite(self) -> Site:
-        self.first = freePort()
+        self.first = freePort(count=2)
         return self.newSite(
             ftp=f'passive_ports = "{self.first}-{self.first + 1}"\n'
             f'external_address = {{ "127.0.0.0/8" = "{self.address}" }}',

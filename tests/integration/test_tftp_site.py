@@ -24,9 +24,9 @@ from tests.integration.harness import (
     boundPorts,
     content,
     daemonEnvironment,
-    freePort,
     until,
 )
+from tests.ports import freePort
 
 #: Every line is for names of its own, so that one server answers for all.
 MAP = r"""

@@ -37,12 +37,17 @@ from filehub.protocols.ftp.data import (
     canonicalHost,
 )
 from filehub.protocols.ftp.sockoptions import KEEPALIVE
+from tests.ports import freePort
 
 HOME = "127.0.0.1"
 STRANGER = "127.0.0.9"
 PATIENCE = 5.0
-#: Ports that no outgoing connection happens to have, and no other run of these tests.
-BASE = 20_000 + os.getpid() % 40 * 300
+
+
+def passivePorts(count: int) -> PassivePorts:
+    """So many, which nobody has."""
+    first = freePort(count=count)
+    return PassivePorts(range(first, first + count))
 
 
 def connectTo(port: int, source: str = HOME, host: str = HOME) -> socket.socket:
@@ -78,7 +83,7 @@ class ChannelTests(TestCase):
 
     def setUp(self) -> None:
         self.deadlines = Deadlines(reactor, granularity=0.05)  # type: ignore[arg-type]
-        self.ports = PassivePorts(range(BASE, BASE + 100))
+        self.ports = passivePorts(20)
         self.violations: list[tuple[str, str]] = []
         self.sockets: list[socket.socket] = []
         self.channels = self.build()
@@ -376,14 +381,14 @@ class PassiveTests(ChannelTests):
 
     async def test_samePortIsNotGivenAgain(self) -> None:
         """Who asks again gets another port, as long as there is another."""
-        self.ports = PassivePorts(range(BASE + 110, BASE + 112))
+        self.ports = passivePorts(2)
         channels = self.build()
         given = [channels.passive() for _ in range(20)]
         self.assertTrue(all(a != b for a, b in itertools.pairwise(given)), given)
         channels.reset()
-        self.ports = PassivePorts(range(BASE + 112, BASE + 113))
+        self.ports = passivePorts(1)
         channels = self.build()
-        self.assertEqual([channels.passive() for _ in range(3)], [BASE + 112] * 3)
+        self.assertEqual(len({channels.passive() for _ in range(3)}), 1)
         channels.reset()
 
     async def test_keepalive(self) -> None:
@@ -763,9 +768,10 @@ class PassivePortsTests(TestCase):
 
     def test_neverLeavesTheRange(self) -> None:
         """When all are taken the answer is no, and it is counted; a freed one is used."""
-        ports = PassivePorts(range(BASE + 200, BASE + 203))
+        first = freePort(count=3)
+        ports = PassivePorts(range(first, first + 3))
         got = self.listenAll(ports, 3)
-        self.assertEqual({port for _, port in got}, {BASE + 200, BASE + 201, BASE + 202})
+        self.assertEqual({port for _, port in got}, {first, first + 1, first + 2})
         with self.assertRaises(ConnectFailed):
             ports.listen(HOME)
         self.assertEqual(ports.exhausted, 1)
@@ -780,11 +786,12 @@ class PassivePortsTests(TestCase):
         """A port that another program listens on is passed over."""
         foreign = socket.socket()
         self.addCleanup(foreign.close)
-        foreign.bind((HOME, BASE + 211))
+        first = freePort(count=3)
+        foreign.bind((HOME, first + 1))
         foreign.listen(1)
-        ports = PassivePorts(range(BASE + 210, BASE + 213))
+        ports = PassivePorts(range(first, first + 3))
         got = self.listenAll(ports, 2)
-        self.assertEqual({port for _, port in got}, {BASE + 210, BASE + 212})
+        self.assertEqual({port for _, port in got}, {first, first + 2})
         with self.assertRaises(ConnectFailed):
             ports.listen(HOME)
 
@@ -804,12 +811,13 @@ class PassivePortsTests(TestCase):
 
     def test_addressesDoNotCompete(self) -> None:
         """Each local address has the whole range."""
-        ports = PassivePorts(range(BASE + 220, BASE + 221))
+        only = freePort()
+        ports = PassivePorts(range(only, only + 1))
         one, _ = ports.listen(HOME)
         self.addCleanup(one.close)
         other, port = ports.listen("127.0.0.2")
         self.addCleanup(other.close)
-        self.assertEqual(port, BASE + 220)
+        self.assertEqual(port, only)
         self.assertEqual(ports.inUse, 2)
 
     def test_notOurAddress(self) -> None:
