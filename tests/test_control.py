@@ -19,8 +19,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from filehub.cli import who
+from filehub.cli.configured import Failed
 from filehub.cli.main import cli
-from filehub.cli.who import _rate, _shown
 from filehub.control import Control, Row, ask
 from filehub.credentials import Address
 from filehub.errors import StorageUnavailable
@@ -194,9 +195,9 @@ class AskTests(SynchronousTestCase):
         self.serve("2", json.dumps(row).encode() + b'\n{"whole": true}\n')
         done = CliRunner().invoke(cli, ["who", "--config", str(self.file)])
         self.assertEqual(done.exit_code, 0, done.output)
-        for expected in ("ftp TLS", "a[red]", "1:02:05", "3.0 MB", "1.5 MB/s", "1 session"):
+        name = r"RETR /\x1b[31m" + "x" * 200
+        for expected in ("ftp TLS", "a[red]", "1:02:05", name, "3.0 MB", "1.5 MB/s", "1 session"):
             self.assertIn(expected, done.output)
-        self.assertIn("x" * 200, done.output)
         self.assertNotIn("\x1b", done.output)
 
     def test_whole(self) -> None:
@@ -208,7 +209,7 @@ class AskTests(SynchronousTestCase):
             "bytes": 3_000_000, "moving": 2.0,
         }  # fmt: skip
         console = Console(width=80, file=StringIO())
-        console.print(_shown([row], {}))
+        console.print(who._shown([row], {}))
         lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
         begin = lines[0].index("does")
         self.assertEqual("".join(line[begin:].strip() for line in lines[1:-1]), name)
@@ -223,11 +224,28 @@ class AskTests(SynchronousTestCase):
             (None, row(4_000, 2.0), "2.0 kB/s"),
             (row(4_000, 2.0), row(5_000, 3.0), "1.0 kB/s"),
             (row(4_000, 2.0), row(500, 0.5), "1.0 kB/s"),
+            (row(4_000, 0.2), row(500, 0.5), "1.0 kB/s"),
             (row(None, None), row(500, 0.5), "1.0 kB/s"),
             (row(4_000, 2.0), row(None, None), ""),
             (None, row(0, 0.0), ""),
         ):
-            self.assertEqual(_rate(now, before), expected)
+            self.assertEqual(who._rate(now, before), expected)
+
+    def test_watchedToTheEnd(self) -> None:
+        """That the server has ended is said when the screen is again what it was before."""
+        row = {
+            "session": 2, "process": 7, "protocol": "ftp", "secure": False, "account": None,
+            "address": "192.0.2.1", "port": 1, "seconds": 1.0, "activity": "", "bytes": None,
+            "moving": None,
+        }  # fmt: skip
+        answers = iter([[row], [row], None])
+        screen = StringIO()
+        self.patch(who, "ask", lambda state, question: next(answers))
+        self.patch(who, "_INTERVAL", 0.0)
+        self.patch(who, "_console", lambda: Console(file=screen, force_terminal=True))
+        self.assertIn("no server runs", str(self.assertRaises(Failed, who._watch, self.file)))
+        self.assertIn("192.0.2.1", screen.getvalue())
+        self.assertTrue(screen.getvalue().endswith("\x1b[?1049l"), screen.getvalue()[-40:])
 
     def test_watchedBy(self) -> None:
         """To look again and again takes a terminal, and somebody who looks."""

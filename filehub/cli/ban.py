@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from filehub.cli.configured import configurationOption
+from filehub.cli.configured import Failed, configurationOption, inWords
 from filehub.config.loading import loadConfiguration
-from filehub.errors import ConfigurationError, FileHubError
+from filehub.errors import ConfigurationError
 from filehub.networks import Network
 from filehub.state.bans import FILE_NAME, SCHEMA, BanRecords, BanRow
 from filehub.state.database import StateDatabase
@@ -110,8 +110,7 @@ def del_(file: Path, network: Network) -> None:
     """
     with _records(file) as records:
         if not records.remove(network):
-            click.echo(f"filehub: {_shown(network)} is not banned", err=True)
-            raise SystemExit(1)
+            raise Failed(f"{_shown(network)} is not banned")
 
 
 def _shown(network: Network) -> str:
@@ -125,8 +124,10 @@ def _moment(seconds: float) -> str:
 
 @contextmanager
 def _records(file: Path) -> Iterator[BanRecords]:
-    """Ends the program with a word if they cannot be had."""
-    try:
+    """
+    @raise Unusable: they cannot be had.
+    """
+    with inWords():
         state = loadConfiguration(file).values.server.state
         if state is None:
             raise ConfigurationError(f"{file}: no [server] state, so no bans are written down")
@@ -136,7 +137,3 @@ def _records(file: Path) -> Iterator[BanRecords]:
             yield BanRecords(database)
         finally:
             database.closeNow()
-    except FileHubError as error:
-        for line in str(error).splitlines():
-            click.echo(f"filehub: {line}", err=True)
-        raise SystemExit(2) from None

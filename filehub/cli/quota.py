@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from filehub.cli.configured import configurationOption
+from filehub.cli.configured import configurationOption, inWords
 from filehub.config.limits import transferSettings
 from filehub.config.loading import loadConfiguration
 from filehub.config.quotas import countsAnything, ownersIn, quotasOf
 from filehub.config.schema import Configuration
-from filehub.errors import ConfigurationError, FileHubError
+from filehub.errors import ConfigurationError
 from filehub.paths import ROOT, VirtualPath
 from filehub.periods import formatMoment
 from filehub.state.brought import BroughtQuotas, BroughtRecords
@@ -211,9 +211,11 @@ class _Books:
 @contextmanager
 def _books(file: Path) -> Iterator[_Books]:
     """
-    Everything that is needed; ends the program with a word if it cannot be had.
+    Everything that is needed.
+
+    @raise Unusable: it cannot be had.
     """
-    try:
+    with inWords():
         values = loadConfiguration(file).values
         if not (countsAnything(values) or values.source):
             raise ConfigurationError(f"{file}: there are no quotas")
@@ -243,10 +245,6 @@ def _books(file: Path) -> Iterator[_Books]:
             database.closeNow()
             for tree in trees.values():
                 tree.root.close(small=True)
-    except FileHubError as error:
-        for line in str(error).splitlines():
-            click.echo(f"filehub: {line}", err=True)
-        raise SystemExit(2) from None
 
 
 def _now(work: Coroutine[Any, Any, _T]) -> _T:

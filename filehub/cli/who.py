@@ -18,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from filehub.cli.ban import NetworkParameter
-from filehub.cli.configured import configurationOption
+from filehub.cli.configured import Failed, configurationOption, inWords
 from filehub.config.loading import loadConfiguration
 from filehub.control import Row, ask
-from filehub.errors import ConfigurationError, FileHubError
+from filehub.errors import ConfigurationError
 from filehub.networks import Network
 from filehub.observers import escaped
 
@@ -121,10 +121,11 @@ def _rate(row: Row, before: Row | None) -> str:
     nbytes, seconds = row["bytes"], row["moving"]
     if nbytes is None:
         return ""
-    if before is not None and before["bytes"] is not None and before["moving"] < seconds:
-        # Otherwise it is another transfer of the same name.
-        nbytes -= before["bytes"]
-        seconds -= before["moving"]
+    if before is not None and before["bytes"] is not None:
+        # Where it has not grown in both, another transfer of the same name has begun.
+        if before["bytes"] <= nbytes and before["moving"] < seconds:
+            nbytes -= before["bytes"]
+            seconds -= before["moving"]
     return f"{decimal(int(nbytes / seconds))}/s" if seconds > 0 else ""
 
 
@@ -150,8 +151,7 @@ def kick(
         name = escaped(row["account"] or "-")
         click.echo(f"{row['session']}: {row['protocol']} {name} {row['address']}")
     if not rows:
-        click.echo("filehub: there is no such session", err=True)
-        raise SystemExit(1)
+        raise Failed("there is no such session")
 
 
 def _duration(seconds: float) -> str:
@@ -161,17 +161,14 @@ def _duration(seconds: float) -> str:
 
 
 def _asked(file: Path, question: dict[str, Any]) -> list[Row]:
-    """Ends the program with a word if there is no answer."""
-    try:
+    """
+    @raise Failed: there is no answer.
+    """
+    with inWords():
         state = loadConfiguration(file).values.server.state
         if state is None:
             raise ConfigurationError(f"{file}: no [server] state, where a server could be asked")
         rows = ask(state, question)
-    except FileHubError as error:
-        for line in str(error).splitlines():
-            click.echo(f"filehub: {line}", err=True)
-        raise SystemExit(2) from None
     if rows is None:
-        click.echo(f"filehub: no server runs with {state}", err=True)
-        raise SystemExit(1)
+        raise Failed(f"no server runs with {state}")
     return rows

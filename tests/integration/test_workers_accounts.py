@@ -105,7 +105,7 @@ class AccountsTests(WorkersTestCase):
     def test_moved(self) -> None:
         """What has moved of a file that is on its way is told for each protocol alike."""
         (self.work / "small").write_bytes(bytes(2_000))
-        (session,) = self.spread()[:1]
+        session, _ = self.spread()
         session.login()
         with (
             RawRFC913(self.site.rfc913) as simple,
