@@ -6,7 +6,7 @@ The folder listing is the architecture.  Each layer may import those above it
 in this list, never those below:
 
     errors, paths, permissions, attributes, credentials, events, deadlines,
-    interfaces, handles, views, usage, logins, promises, networks
+    interfaces, handles, views, usage, logins, promises, networks, uncounted
                  the vocabulary; L{filehub.interfaces} is THE file to read first
     vfs          storage: local, memory, mount table
     accounts     who may do what: portal, realm, policy, guard

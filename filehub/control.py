@@ -28,7 +28,8 @@ from zope.interface import implementer
 
 from filehub.errors import StorageUnavailable
 from filehub.networks import isWithin
-from filehub.registry import SessionRegistry, SessionSlot
+from filehub.registry import SessionRegistry
+from filehub.slots import SessionSlot
 
 #: The folder with the sockets, in the state folder.
 FOLDER: Final = "control"

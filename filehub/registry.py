@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -24,22 +23,14 @@ from filehub.events import AddressRefused, SessionEnded, SessionRefused, Session
 from filehub.interfaces import (
     IEventSink,
     IFileAccount,
-    ISessionLimits,
     ISessionRegistry,
-    ISessionSlot,
 )
 from filehub.networks import Network, holdingOf, isWithin
-from filehub.paths import VirtualPath
 from filehub.refusals import Refusals
+from filehub.slots import LOGINLESS, NEARLY, SessionSlot
 
-#: The protocol whose clients do not log in.
-_LOGINLESS: Final = "tftp"
-#: Sums of parts of a second are not exact.
-_NEARLY: Final = 1e-6
 #: Clients whose requests are counted.
 _REMEMBERED: Final = 10_000
-#: Seconds for which a session may give commands quicker than it may.
-HURRY: Final = 60.0
 
 #: What those are told for whom there is no place.
 _FULL: Final = "Too many sessions, try again later."
@@ -68,13 +59,6 @@ class SessionCaps:
     networks: tuple[tuple[Network, int], ...] = ()
     seconds: float | None = None
     commands: float | None = None
-
-
-class Limited(Protocol):
-    """A session that obeys limits."""
-
-    def limitsChanged(self) -> None:
-        """Those of its account, or of its listener, are not what they were."""
 
 
 class Counts(Protocol):
@@ -117,162 +101,6 @@ class LocalCounts(dict[object, int]):
     def isFull(self, key: object, cap: int) -> bool:
         """See L{Counts.isFull}."""
         return self.get(key, 0) >= cap
-
-
-class Moving(Protocol):
-    """A file on its way."""
-
-    @property
-    def nbytes(self) -> int:
-        """Octets of it that have moved so far."""
-
-
-@implementer(ISessionSlot)
-class SessionSlot:
-    """See L{ISessionSlot}."""
-
-    __slots__ = (
-        "_commands",
-        "_deadline",
-        "_due",
-        "_hurriesSince",
-        "_moving",
-        "_movingSince",
-        "_path",
-        "_registry",
-        "_verb",
-        "account",
-        "connection",
-        "disconnect",
-        "group",
-        "limits",
-        "networks",
-        "session",
-        "since",
-    )
-
-    def __init__(
-        self,
-        registry: SessionRegistry,
-        connection: ConnectionInfo,
-        group: object,
-        disconnect: Callable[[str], None],
-        since: float,
-    ) -> None:
-        self._registry = registry
-        self.group = group
-        self.connection = connection
-        self.disconnect = disconnect
-        self.since = since
-        self.account: str | None = None
-        self.limits: ISessionLimits | None = None
-        self.session: Limited | None = None
-        self._verb = ""
-        self._path: VirtualPath | None = None
-        self._moving: Moving | None = None
-        self._movingSince = 0.0
-        self.networks: tuple[Network, ...] = ()
-        self._deadline: Deadline | None = None
-        #: The account's own rate of commands.
-        self._commands: float | None = None
-        #: When the next command may be carried out, if there was a second's worth before.
-        self._due = 0.0
-        self._hurriesSince: float | None = None
-
-    def secured(self) -> None:
-        """See L{ISessionSlot.secured}."""
-        known = self.connection
-        self.connection = ConnectionInfo(
-            known.protocol, known.sessionId, known.peer, known.local, True
-        )
-
-    def loggedIn(self, account: IFileAccount, session: Limited | None = None) -> None:
-        """See L{ISessionSlot.loggedIn}."""
-        if self.account is not None or self._deadline is not None:
-            self.loggedOut()
-        limits = account.limits
-        commands = limits.commands
-        if self.connection.protocol != _LOGINLESS:
-            self._registry.countIn(self.connection.protocol, account)
-        elif commands is not None:
-            self._registry.countRequest(account.name, self.group, commands)
-        self.account = account.name
-        self.limits = limits
-        self.session = session
-        self._commands = commands
-        self._deadline = self._registry.timeFor(self, limits.sessionTime)
-
-    def limitsChanged(self) -> None:
-        """What its account may use, or what the server allows, is not what it was."""
-        limits = self.limits
-        if limits is None:
-            return
-        self._commands = limits.commands
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self._registry.timeFor(self, limits.sessionTime, self.since)
-        if self.session is not None:
-            self.session.limitsChanged()
-
-    def loggedOut(self) -> None:
-        """See L{ISessionSlot.loggedOut}."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if self.account is not None:
-            if self.connection.protocol != _LOGINLESS:
-                self._registry.countOut(self.connection.protocol, self.account)
-            self.account = self.limits = self.session = self._commands = None
-
-    def pace(self) -> Deferred[None] | None:
-        """See L{ISessionSlot.pace}."""
-        rate = self._commands
-        if rate is None:
-            rate = self._registry.caps.commands
-            if rate is None:
-                return None
-        now = self._registry.clock.seconds()
-        self._due = max(self._due, now - 1.0) + 1.0 / rate
-        wait = self._due - now
-        if wait <= _NEARLY:
-            self._hurriesSince = None
-            return None
-        if self._hurriesSince is None:
-            self._hurriesSince = now
-        elif now - self._hurriesSince > HURRY:
-            self._registry.refused["commands"] += 1
-            raise LimitExceeded("Too many commands.")
-        waiting: Deferred[None] = Deferred(lambda _: call.cancel())
-        call = self._registry.clock.callLater(wait, waiting.callback, None)
-        return waiting
-
-    def doing(
-        self, verb: str, path: VirtualPath | None = None, moving: Moving | None = None
-    ) -> None:
-        """See L{ISessionSlot.doing}."""
-        self._verb, self._path, self._moving = verb, path, moving
-        if moving is not None:
-            self._movingSince = self._registry.clock.seconds()
-
-    @property
-    def activity(self) -> str:
-        """What it is at, in words."""
-        return self._verb if self._path is None else f"{self._verb} {self._path}"
-
-    def moved(self, now: float) -> tuple[int, float] | None:
-        """
-        Octets of the file that is on its way, and for how long it has been, in seconds.
-
-        @return: L{None} if there is no such file.
-        """
-        if self._moving is None:
-            return None
-        return self._moving.nbytes, now - self._movingSince
-
-    def leave(self, reason: str) -> None:
-        """See L{ISessionSlot.leave}."""
-        self._moving = None
-        self._registry.remove(self, reason)
 
 
 @implementer(ISessionRegistry)
@@ -344,12 +172,12 @@ class SessionRegistry:
         group = holdingOf(peer.host)
         if not self._total.enter("", self.caps.total):
             self._refuse(connection, "total", _FULL)
-        if protocol != _LOGINLESS and not self._groups.enter(group, self.caps.perAddress):
+        if protocol != LOGINLESS and not self._groups.enter(group, self.caps.perAddress):
             self._total.leave("")
             self._refuse(connection, "per address", _FULL_ADDRESS)
         slot = SessionSlot(self, connection, group, disconnect, self.clock.seconds())
         self._slots[connection.sessionId] = slot
-        if self.caps.networks and protocol != _LOGINLESS:
+        if self.caps.networks and protocol != LOGINLESS:
             self._enterNetworks(slot)
         if self._sink is not None:
             self._sink.emit(SessionStarted(connection))
@@ -410,7 +238,7 @@ class SessionRegistry:
         """
         if seconds is None:
             # What the server says is of people, and not of one file.
-            if self.caps.seconds is None or slot.connection.protocol == _LOGINLESS:
+            if self.caps.seconds is None or slot.connection.protocol == LOGINLESS:
                 return None
             seconds = self.caps.seconds
         if self._deadlines is None:
@@ -431,7 +259,7 @@ class SessionRegistry:
         earliest = now - max(1.0, step)
         before = self._requests.pop((account, group), earliest)
         due = max(before, earliest) + step
-        isTooMany = due > now + _NEARLY
+        isTooMany = due > now + NEARLY
         self._requests[account, group] = before if isTooMany else due
         if len(self._requests) > _REMEMBERED:
             del self._requests[next(iter(self._requests))]
@@ -446,7 +274,7 @@ class SessionRegistry:
         @raise LimitExceeded: it has its maximum.
         """
         name: str = account.name
-        if protocol == _LOGINLESS or name == ANONYMOUS_NAME:
+        if protocol == LOGINLESS or name == ANONYMOUS_NAME:
             return
         cap: int | None = account.limits.maximumSessions
         if cap is None:
@@ -457,7 +285,7 @@ class SessionRegistry:
 
     def countOut(self, protocol: str, name: str) -> None:
         """One session less."""
-        if protocol == _LOGINLESS or name == ANONYMOUS_NAME:
+        if protocol == LOGINLESS or name == ANONYMOUS_NAME:
             return
         self._users.leave(name)
 
@@ -466,7 +294,7 @@ class SessionRegistry:
         if self._slots.pop(slot.connection.sessionId, None) is None:
             return False
         self._total.leave("")
-        if slot.connection.protocol != _LOGINLESS:
+        if slot.connection.protocol != LOGINLESS:
             self._groups.leave(slot.group)
         for network in slot.networks:
             self._networks.leave(network)

@@ -30,6 +30,7 @@ VOCABULARY = {
     "promises",
     "views",
     "networks",
+    "uncounted",
 }
 
 #: A layer may import itself and those in its set.

@@ -17,8 +17,8 @@ from filehub.config.reloading import INTERVAL, ReloadingService
 from filehub.credentials import Address, PeerAddress
 from filehub.interfaces import IFileAccount
 from filehub.protocols.tftp.server import TFTPService
-from filehub.registry import SessionSlot
 from filehub.service import FileHubService
+from filehub.slots import SessionSlot
 from tests.accounts.doubles import CHEAP, connection
 from tests.config.test_building import BuildingCase
 

@@ -1,6 +1,5 @@
 """
-Who comes in: addresses in our own form, how the connection is set up, and places where
-nobody counts them.
+Who comes in: addresses in our own form, and how the connection is set up.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IAddress, ISystemHandle, ITCPTransport
 from twisted.internet.tcp import Connection
 
-from filehub.credentials import Address, ConnectionInfo
+from filehub.credentials import Address
 from filehub.errors import LimitExceeded
-from filehub.interfaces import IFileAccount, ISessionRegistry
+from filehub.interfaces import ISessionRegistry
 from filehub.networks import canonicalHost
-from filehub.paths import VirtualPath
 from filehub.protocols.ftp import replies
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.passive import PassivePorts
@@ -152,40 +150,8 @@ def turnAway(
     return b"" if settings.implicitTLS else encodeReply(replies.failure(LimitExceeded(text)))
 
 
-class UncountedSlot:
-    """A place in a server without limits; see L{ISessionSlot}."""
-
-    __slots__ = ("connection",)
-
-    def __init__(self, connection: ConnectionInfo) -> None:
-        self.connection = connection
-
-    def secured(self) -> None:
-        """The control channel is encrypted now."""
-        known = self.connection
-        self.connection = ConnectionInfo(
-            known.protocol, known.sessionId, known.peer, known.local, True
-        )
-
-    def loggedIn(self, account: IFileAccount, session: object = None) -> None:
-        """There are no limits."""
-
-    def loggedOut(self) -> None:
-        """There are no limits."""
-
-    def pace(self) -> None:
-        """See L{ISessionSlot.pace}."""
-
-    def doing(self, verb: str, path: VirtualPath | None = None, moving: Any = None) -> None:
-        """Nobody looks."""
-
-    def leave(self, reason: str) -> None:
-        """There are no limits."""
-
-
 __all__ = [
     "Tuning",
-    "UncountedSlot",
     "addressOf",
     "addressesOf",
     "dataChannels",

@@ -35,6 +35,7 @@ from filehub.protocols.ftp.verbs import enabledVerbs
 from filehub.protocols.ftp.wire import LIMIT, LIMIT_BEFORE_LOGIN, CommandDecoder, encodeReply
 from filehub.transfer.tls import CertificateSource, TLSSession
 from filehub.transfer.tlslayer import TLSLayer
+from filehub.uncounted import UncountedSlot
 
 #: Commands carried out before other connections have their turn.
 _TURN: Final = 128
@@ -471,8 +472,7 @@ class FTPFactory(Factory):
         """
         if self._sessions is not None:
             return self._sessions.admit("ftp", peer, local, secure=False, disconnect=disconnect)
-        slot: Any = admission.UncountedSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
-        return slot  # type: ignore[no-any-return]
+        return UncountedSlot(ConnectionInfo("ftp", next(self._ids), peer, local))
 
     def turnAway(self, peer: Address, local: Address) -> bytes | None:
         """See L{admission.turnAway}."""

@@ -9,6 +9,7 @@ replies that nobody reads, and every kind of silence.
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -28,17 +29,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from filehub.credentials import Address
+from filehub.credentials import Address, ConnectionInfo
 from filehub.deadlines import Deadline, Deadlines
 from filehub.errors import LimitExceeded, NotWelcome, PeerGone
 from filehub.interfaces import IEventSink, ISessionRegistry, ISessionSlot
 from filehub.protocols.rfc913 import directories, files, login, replies, transfers
-from filehub.protocols.rfc913.admission import UncountedSlot, addressOf
+from filehub.protocols.rfc913.admission import addressOf
 from filehub.protocols.rfc913.listener import Listener
 from filehub.protocols.rfc913.session import RFC913Session, Verb
 from filehub.protocols.rfc913.settings import RFC913Settings
 from filehub.protocols.rfc913.wire import CommandParser, encodeReply
 from filehub.transfer.transports import LentStream, adoptTransport
+from filehub.uncounted import UncountedSlot
 
 VERBS: Final[Mapping[str, Verb]] = {
     **login.VERBS,
@@ -51,6 +53,8 @@ VERBS: Final[Mapping[str, Verb]] = {
 _MAXIMUM_WAITING: Final = 64 * 1024
 #: Seconds for a client to close after we have.
 _LINGER: Final = 5.0
+#: Of sessions that nobody counts.
+_ids: Final = itertools.count(1)
 
 _log: Final = Logger()
 
@@ -423,7 +427,7 @@ class RFC913Factory(Factory):
         peer, local = addressOf(transport.getPeer()), addressOf(transport.getHost())
         secure = bool(ISSLTransport.providedBy(transport))
         if self._sessions is None:
-            return UncountedSlot(peer, local, secure)
+            return UncountedSlot(ConnectionInfo("rfc913", next(_ids), peer, local, secure))
         slot: ISessionSlot = self._sessions.admit(
             "rfc913", peer, local, secure=secure, disconnect=protocol.disconnect
         )

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from filehub.errors import LimitExceeded
-from filehub.protocols.ftp.admission import UncountedSlot
+from filehub.uncounted import UncountedSlot
 from tests.protocols.ftp.doubles import Client
 
 

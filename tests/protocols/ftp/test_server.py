@@ -17,11 +17,11 @@ from filehub.deadlines import Deadlines
 from filehub.errors import LimitExceeded, NotFound, NotWelcome, PermissionDenied
 from filehub.events import ProtocolViolation
 from filehub.paths import VirtualPath
-from filehub.protocols.ftp.admission import UncountedSlot
 from filehub.protocols.ftp.data import DataChannels
 from filehub.protocols.ftp.server import FTPFactory, FTPProtocol
 from filehub.protocols.ftp.session import FTPSession
 from filehub.protocols.ftp.settings import FTPSettings
+from filehub.uncounted import UncountedSlot
 from tests.protocols.ftp.doubles import Client, Transport, finalCodes
 
 
@@ -343,7 +343,7 @@ class FactoryTests(SynchronousTestCase):
         connection = ConnectionInfo(
             "ftp", 1, Address("192.0.2.1", 40000), Address("192.0.2.254", 21)
         )
-        slot: Any = UncountedSlot(connection)
+        slot = UncountedSlot(connection)
         channels = factory.listener.openData(FTPSession(factory.listener, client.protocol, slot))
         self.assertIsInstance(channels, DataChannels)
         self.assertRaises(PermissionDenied, channels.active, "192.0.2.9", 2000)
